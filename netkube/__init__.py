@@ -1,0 +1,1 @@
+"""netkube: a Kubernetes cluster made of one Linux machine's own processes."""

@@ -1,0 +1,60 @@
+"""What the OpenAPI definitions do not say about Kubernetes' Go types: which optional scalars are pointers.
+
+A pointer's zero is kept (``replicas: 0``), a plain optional zero is left out (``hostNetwork: false``).
+"""
+
+from __future__ import annotations
+
+_POINTER_FIELDS = {
+    'ConfigMap': 'immutable', 'Secret': 'immutable', 'ServiceAccount': 'automountServiceAccountToken',
+    'ConfigMapEnvSource': 'optional', 'ConfigMapKeySelector': 'optional', 'ConfigMapProjection': 'optional',
+    'ConfigMapVolumeSource': 'optional defaultMode', 'SecretEnvSource': 'optional', 'SecretKeySelector': 'optional',
+    'SecretProjection': 'optional', 'SecretVolumeSource': 'optional defaultMode', 'FileKeySelector': 'optional',
+    'ProjectedVolumeSource': 'defaultMode', 'DownwardAPIVolumeSource': 'defaultMode', 'KeyToPath': 'mode',
+    'DownwardAPIVolumeFile': 'mode', 'ServiceAccountTokenProjection': 'expirationSeconds',
+    'ClusterTrustBundleProjection': 'name signerName optional', 'HostPathVolumeSource': 'type',
+    'PodSpec': 'terminationGracePeriodSeconds activeDeadlineSeconds automountServiceAccountToken '
+               'shareProcessNamespace priority enableServiceLinks setHostnameAsFQDN hostUsers preemptionPolicy '
+               'runtimeClassName hostnameOverride',
+    'PodSecurityContext': 'runAsUser runAsGroup runAsNonRoot fsGroup fsGroupChangePolicy supplementalGroupsPolicy '
+                          'seLinuxChangePolicy',
+    'SecurityContext': 'privileged runAsUser runAsGroup runAsNonRoot readOnlyRootFilesystem '
+                       'allowPrivilegeEscalation procMount',
+    'Container': 'restartPolicy', 'EphemeralContainer': 'restartPolicy',
+    'Probe': 'terminationGracePeriodSeconds', 'GRPCAction': 'service',
+    'Toleration': 'tolerationSeconds', 'TopologySpreadConstraint': 'minDomains nodeAffinityPolicy nodeTaintsPolicy',
+    'VolumeMount': 'mountPropagation recursiveReadOnly', 'PodDNSConfigOption': 'value',
+    'CSIVolumeSource': 'readOnly fsType',
+    'ServiceSpec': 'ipFamilyPolicy allocateLoadBalancerNodePorts loadBalancerClass internalTrafficPolicy '
+                   'trafficDistribution',
+    'ServicePort': 'appProtocol', 'ClientIPConfig': 'timeoutSeconds', 'PortStatus': 'error',
+    'LoadBalancerIngress': 'ipMode', 'EndpointAddress': 'nodeName',
+    'EndpointPort': 'appProtocol', 'discovery.EndpointPort': 'name protocol port appProtocol',
+    'Endpoint': 'hostname nodeName zone',
+    'EndpointConditions': 'ready serving terminating', 'ContainerStatus': 'started',
+    'ObjectMeta': 'deletionGracePeriodSeconds', 'OwnerReference': 'controller blockOwnerDeletion',
+    'DeploymentSpec': 'replicas revisionHistoryLimit progressDeadlineSeconds',
+    'DeploymentStatus': 'collisionCount terminatingReplicas', 'ReplicaSetSpec': 'replicas',
+    'ReplicaSetStatus': 'terminatingReplicas', 'LeaseSpec': 'holderIdentity leaseDurationSeconds leaseTransitions '
+                                                            'strategy preferredHolder',
+    'PersistentVolumeClaimSpec': 'storageClassName volumeMode volumeAttributesClassName',
+    'DeleteOptions': 'gracePeriodSeconds orphanDependents propagationPolicy', 'Preconditions': 'uid resourceVersion',
+    'AppArmorProfile': 'localhostProfile',
+    'SeccompProfile': 'localhostProfile',
+    'WindowsSecurityContextOptions': 'gmsaCredentialSpecName gmsaCredentialSpec runAsUserName hostProcess',
+}  # fmt: skip
+POINTERS = frozenset(f'{struct}.{field}' for struct, fields in _POINTER_FIELDS.items() for field in fields.split())
+
+# Go's named types, where an error message would show them.
+NAMED_TYPES = {
+    'PodSpec.restartPolicy': 'v1.RestartPolicy', 'PodSpec.dnsPolicy': 'v1.DNSPolicy',
+    'Container.imagePullPolicy': 'v1.PullPolicy', 'ContainerPort.protocol': 'v1.Protocol',
+    'Container.terminationMessagePolicy': 'v1.TerminationMessagePolicy', 'ServiceSpec.type': 'v1.ServiceType',
+    'ServiceSpec.sessionAffinity': 'v1.ServiceAffinity', 'ServicePort.protocol': 'v1.Protocol',
+    'ResourceRequirements.limits': 'v1.ResourceList', 'ResourceRequirements.requests': 'v1.ResourceList',
+    'DeploymentStrategy.type': 'v1.DeploymentStrategyType', 'Secret.type': 'v1.SecretType',
+    'HTTPGetAction.scheme': 'v1.URIScheme', 'ObjectMeta.uid': 'types.UID', 'OwnerReference.uid': 'types.UID',
+    'EndpointSlice.addressType': 'v1.AddressType', 'EmptyDirVolumeSource.medium': 'v1.StorageMedium',
+    'Toleration.operator': 'v1.TolerationOperator', 'Toleration.effect': 'v1.TaintEffect',
+    'PodStatus.phase': 'v1.PodPhase', 'PodCondition.type': 'v1.PodConditionType',
+}  # fmt: skip

@@ -1,0 +1,174 @@
+"""What a write of each kind takes from the request and what it keeps: a table of strategies.
+
+pkg/registry/*/strategy.go and k8s.io/apiserver/pkg/registry/rest (create.go, update.go). All functions change the
+new object in place, after decoding and defaulting and before validation; the old object is only read.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from netkube.api.meta import Object
+from netkube.api.resources import (
+    DEPLOYMENTS,
+    ENDPOINTS,
+    ENDPOINTSLICES,
+    EVENTS,
+    LEASES,
+    NAMESPACES,
+    NODES,
+    PODS,
+    REPLICASETS,
+    SECRETS,
+    SERVICES,
+    Resource,
+)
+from netkube.api.strategies import pod, service
+
+_NAMESPACE_FINALIZER = 'kubernetes'
+_KEPT_METADATA = ('creationTimestamp', 'generation', 'selfLink')
+
+
+def _nothing(obj: Object) -> None:
+    pass
+
+
+def _nothing_changed(new: Object, old: Object) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """``create(new)``, ``update(new, old)``, ``status_update(new, old)``; ``changes`` is what bumps the generation."""
+
+    has_status: bool = False
+    create: Callable[[Object], None] = _nothing
+    update: Callable[[Object, Object], None] = _nothing_changed
+    status_update: Callable[[Object, Object], None] = _nothing_changed
+    changes: Callable[[Object], Any] | None = None
+
+
+def _create_without_status(obj: Object) -> None:
+    obj['status'] = {}
+
+
+def _create_namespace(namespace: Object) -> None:
+    namespace['status'] = {'phase': 'Active'}
+    finalizers = namespace.setdefault('spec', {}).setdefault('finalizers', [])
+    if _NAMESPACE_FINALIZER not in finalizers:
+        finalizers.append(_NAMESPACE_FINALIZER)
+
+
+def _update_namespace(new: Object, old: Object) -> None:
+    """The finalizers are the finalize subresource's."""
+    _keep(new.setdefault('spec', {}), old.get('spec', {}), 'finalizers')
+
+
+def _update_secret(new: Object, old: Object) -> None:
+    if not new.get('type'):
+        new['type'] = old.get('type', 'Opaque')
+
+
+def _update_deployment_status(new: Object, old: Object) -> None:
+    _keep(new['metadata'], old['metadata'], 'labels')
+
+
+def _spec(obj: Object) -> Any:
+    return obj.get('spec')
+
+
+def _spec_and_annotations(obj: Object) -> Any:
+    return obj.get('spec'), obj['metadata'].get('annotations') or {}
+
+
+def _content_and_labels(obj: Object) -> Any:
+    """Everything but the metadata, and the labels."""
+    return {key: obj[key] for key in obj if key != 'metadata'}, obj['metadata'].get('labels') or {}
+
+
+_PLAIN = Strategy()
+_STRATEGIES: dict[Resource, Strategy] = {
+    NAMESPACES: Strategy(True, _create_namespace, _update_namespace),
+    NODES: Strategy(True),
+    PODS: Strategy(True, pod.create, pod.update, pod.update_status, _spec),
+    SERVICES: Strategy(True, service.create, service.update),
+    SECRETS: Strategy(update=_update_secret),
+    DEPLOYMENTS: Strategy(True, _create_without_status, status_update=_update_deployment_status,
+                          changes=_spec_and_annotations),
+    REPLICASETS: Strategy(True, _create_without_status, changes=_spec),
+    ENDPOINTSLICES: Strategy(changes=_content_and_labels),
+}
+
+
+_CONDITIONAL_UPDATES = {LEASES}
+_CREATED_BY_UPDATE = {SERVICES, EVENTS, ENDPOINTS, LEASES}
+
+
+def allows_unconditional_update(resource: Resource) -> bool:
+    """Whether an update may leave out the resourceVersion and so overwrite whatever there is."""
+    return resource not in _CONDITIONAL_UPDATES
+
+
+def allows_create_on_update(resource: Resource) -> bool:
+    """Whether PUT of an object that does not exist creates it."""
+    return resource in _CREATED_BY_UPDATE
+
+
+def prepare_create(resource: Resource, obj: Object) -> None:
+    """Drop what only the system sets; uid, creationTimestamp and a generated name are the registry's."""
+    metadata = obj['metadata']
+    for key in ('deletionTimestamp', 'deletionGracePeriodSeconds', 'selfLink', 'resourceVersion', 'managedFields'):
+        metadata.pop(key, None)
+    strategy = _STRATEGIES.get(resource, _PLAIN)
+    if strategy.changes is not None:
+        metadata['generation'] = 1
+    strategy.create(obj)
+
+
+def prepare_update(resource: Resource, new: Object, old: Object) -> None:
+    """An update of the object itself: the status stays, the generation follows the spec."""
+    strategy = _STRATEGIES.get(resource, _PLAIN)
+    _keep_system_metadata(new, old)
+    if strategy.has_status:
+        _keep(new, old, 'status')
+    strategy.update(new, old)
+    if strategy.changes is not None and strategy.changes(new) != strategy.changes(old):
+        new['metadata']['generation'] = old['metadata'].get('generation', 0) + 1
+
+
+def prepare_status_update(resource: Resource, new: Object, old: Object) -> None:
+    """An update of the status subresource: only the status and the metadata are taken."""
+    _keep_system_metadata(new, old)
+    for key in {*new, *old} - {'apiVersion', 'kind', 'metadata', 'status'}:
+        _keep(new, old, key)
+    _STRATEGIES.get(resource, _PLAIN).status_update(new, old)
+
+
+def prepare_finalize_update(new: Object, old: Object) -> None:
+    """An update of a Namespace's finalize subresource: only metadata and spec.finalizers are taken."""
+    _keep_system_metadata(new, old)
+    _keep(new, old, 'status')
+
+
+def _keep_system_metadata(new: Object, old: Object) -> None:
+    metadata, before = new['metadata'], old['metadata']
+    for key in _KEPT_METADATA:
+        _keep(metadata, before, key)
+    metadata.pop('managedFields', None)
+    if not metadata.get('uid'):
+        _keep(metadata, before, 'uid')
+    if 'deletionTimestamp' in before:
+        _keep(metadata, before, 'deletionTimestamp')
+        if 'deletionGracePeriodSeconds' not in metadata:
+            _keep(metadata, before, 'deletionGracePeriodSeconds')
+
+
+def _keep(new: dict[str, Any], old: dict[str, Any], key: str) -> None:
+    """``new`` gets the old value, or none where there was none."""
+    if key in old:
+        new[key] = copy.deepcopy(old[key])
+    else:
+        new.pop(key, None)

@@ -1,0 +1,150 @@
+"""What each verb does with a request: a table, and a few lines for each."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from netkube.api.errors import bad_request
+from netkube.api.resources import ENDPOINTS, PODS, SERVICEACCOUNTS, SERVICES, Resource
+from netkube.apiserver import subresources
+from netkube.apiserver.body import content_type, parse, parse_yaml, read_object
+from netkube.apiserver.delete import DeleteOptions
+from netkube.apiserver.list import list_page
+from netkube.apiserver.patch import APPLY_PATCH, PATCHES
+from netkube.apiserver.registry import Registry
+from netkube.apiserver.representation import negotiate
+from netkube.apiserver.request import Request, Target
+from netkube.apiserver.response import Response, Stream
+from netkube.apiserver.selection import Selection
+from netkube.apiserver.storage import encode
+from netkube.apiserver.watchstream import WatchOptions, watch_lines
+from netkube.store.store import Entry
+
+Answer = Response | Stream
+Handler = Callable[[Registry, Request, Target], Awaitable[Answer]]
+
+# The kinds whose deletion answers with the object that is gone, instead of with a Status.
+RETURN_DELETED = (PODS, SERVICES, SERVICEACCOUNTS)
+DEPRECATED = {ENDPOINTS: 'v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice'}
+
+
+async def get(registry: Registry, request: Request, target: Target) -> Answer:
+    entry = registry.storage.get(target.resource, target.namespace, target.name)
+    return object_response(registry, request, target, entry)
+
+
+async def list_(registry: Registry, request: Request, target: Target) -> Answer:
+    page = list_page(registry, request, selection_of(request, target))
+    form = negotiate(request)
+    body = form.collection(registry.storage, target.resource, page.entries, page.metadata)
+    return Response(body, 200, form.content_type, registry.store.revision)
+
+
+async def watch(registry: Registry, request: Request, target: Target) -> Answer:
+    selection, form, options = selection_of(request, target), negotiate(request), WatchOptions.parse(request)
+    return Stream(watch_lines(registry, target.resource, target.namespace, selection, form, options))
+
+
+async def create(registry: Registry, request: Request, target: Target) -> Answer:
+    obj = await read_object(request)
+    if target.subresource == 'eviction':
+        asked = {'dryRun': ['All']} if request.dry_run else {}
+        options = DeleteOptions.parse(asked | (obj.get('deleteOptions') or {}))
+        entry = registry.write_new(target.resource, obj, 'eviction', options)
+    else:
+        entry = registry.write_new(target.resource, obj, target.subresource, dry_run=request.dry_run)
+    if target.subresource:
+        return Response(encode(subresources.SUCCESS), 201, revision=entry.revision)
+    return object_response(registry, request, target, entry, 201)
+
+
+async def update(registry: Registry, request: Request, target: Target) -> Answer:
+    obj = await read_object(request)
+    existed = registry.storage.find(target.resource, target.namespace, target.name) is not None
+    entry = registry.write(target.resource, obj, target.subresource, dry_run=request.dry_run)
+    return object_response(registry, request, target, entry, 200 if existed else 201)
+
+
+async def patch(registry: Registry, request: Request, target: Target) -> Answer:
+    media_type = content_type(request)
+    body = await request.body()
+    if media_type in PATCHES:
+        document = parse(body, 'application/json', target.resource.kind)
+    else:
+        document = parse_yaml(body, target.resource.kind) if media_type == APPLY_PATCH else None
+    entry = registry.write_patch(
+        target.resource, target.namespace, target.name, document, media_type, target.subresource,
+        dry_run=request.dry_run,
+    )  # fmt: skip
+    return object_response(registry, request, target, entry)
+
+
+async def delete(registry: Registry, request: Request, target: Target) -> Answer:
+    options = await delete_options(request)
+    entry, gone = registry.remove(target.resource, target.namespace, target.name, options)
+    if gone and target.resource not in RETURN_DELETED:
+        return Response(encode(deleted_status(registry, target.resource, entry)), revision=entry.revision)
+    return object_response(registry, request, target, entry)
+
+
+async def delete_collection(registry: Registry, request: Request, target: Target) -> Answer:
+    """Answers with the list of what was there."""
+    selection, options = selection_of(request, target), await delete_options(request)
+    entries = registry.select(target.resource, target.namespace, selection)
+    for entry in entries:
+        metadata = registry.storage.object(entry)['metadata']
+        registry.remove(target.resource, metadata.get('namespace', ''), metadata['name'], options)
+    form = negotiate(request)
+    metadata = {'resourceVersion': str(registry.store.revision)}
+    body = form.collection(registry.storage, target.resource, entries, metadata)
+    return Response(body, 200, form.content_type, registry.store.revision)
+
+
+HANDLERS: dict[str, Handler] = {
+    'get': get, 'list': list_, 'watch': watch, 'create': create, 'update': update, 'patch': patch, 'delete': delete,
+    'deletecollection': delete_collection,
+}  # fmt: skip
+
+
+def object_response(registry: Registry, request: Request, target: Target, entry: Entry, code: int = 200) -> Response:
+    if target.subresource == 'scale':
+        return Response(encode(subresources.scale_of(registry.storage.object(entry))), code, revision=entry.revision)
+    form = negotiate(request)
+    body = form.object(registry.storage, target.resource, entry)
+    return Response(body, code, form.content_type, entry.revision)
+
+
+def selection_of(request: Request, target: Target) -> Selection:
+    if target.resource in DEPRECATED:
+        request.warnings += (DEPRECATED[target.resource],)
+    return Selection.parse(target.resource, request.value('labelSelector'), request.value('fieldSelector'))
+
+
+async def delete_options(request: Request) -> DeleteOptions:
+    """From the body, or from the query where there is no body."""
+    body = await request.body()
+    options: Any = parse(body, content_type(request), 'DeleteOptions') if body else query_options(request)
+    if not isinstance(options, dict):
+        raise bad_request('the object provided is unrecognized (must be of type DeleteOptions)')
+    if request.dry_run:
+        options['dryRun'] = ['All']
+    return DeleteOptions.parse(options)
+
+
+def query_options(request: Request) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        'gracePeriodSeconds': request.number('gracePeriodSeconds'),
+        'propagationPolicy': request.value('propagationPolicy'),
+    }
+    if 'orphanDependents' in request.query:
+        options['orphanDependents'] = request.flag('orphanDependents')
+    return options
+
+
+def deleted_status(registry: Registry, resource: Resource, entry: Entry) -> dict[str, Any]:
+    metadata = registry.storage.object(entry)['metadata']
+    details = {'name': metadata['name'], 'group': resource.group, 'kind': resource.plural, 'uid': metadata['uid']}
+    if not resource.group:
+        del details['group']
+    return {'kind': 'Status', 'apiVersion': 'v1', 'metadata': {}, 'status': 'Success', 'details': details}

@@ -1,0 +1,124 @@
+"""HTTP: a request comes in, a handler answers, and every failure leaves through one place as a Status.
+
+An answer is sent when what it shows is on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from netkube.api.errors import ApiError, internal, no_such_path
+from netkube.apiserver.discovery import discover
+from netkube.apiserver.handlers import HANDLERS, Answer
+from netkube.apiserver.logs import log_stream
+from netkube.apiserver.registry import Registry
+from netkube.apiserver.request import Receive, Request, Send
+from netkube.apiserver.response import Response, Stream, error_response, warning_headers
+from netkube.apiserver.streams import connect, refuse_plain_http
+from netkube.client.kubelet import Kubelet
+
+log = logging.getLogger(__name__)
+
+KubeletOf = Callable[[str], Kubelet]
+
+
+class HttpApi:
+    """The ASGI application. ``kubelet_of(node)`` is the node's agent; ApiError when there is none."""
+
+    def __init__(self, registry: Registry, kubelet_of: KubeletOf) -> None:
+        self._registry, self._kubelet_of = registry, kubelet_of
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope['type'] == 'websocket':
+            await self._connect(scope, receive, send)
+            return
+        answer, warnings = await self._answer(scope, receive)
+        if isinstance(answer, Response):
+            await send_response(answer, warnings, send)
+        else:
+            await send_stream(answer, receive, send)
+
+    async def _answer(self, scope: dict[str, Any], receive: Receive) -> tuple[Answer, tuple[str, ...]]:
+        """The one place where failures become answers."""
+        warnings: tuple[str, ...] = ()
+        try:
+            request = Request.parse(scope, receive)
+            answer = await self._handle(request)
+            warnings = request.warnings
+            if isinstance(answer, Response) and answer.revision:
+                await self._registry.store.durable(answer.revision)
+            return answer, warnings
+        except ApiError as error:
+            return error_response(error), warnings
+        except ConnectionResetError as error:
+            return error_response(internal(str(error))), warnings
+        except Exception as error:
+            log.exception('%s %s', scope.get('method'), scope['path'])
+            return error_response(internal(f'{type(error).__name__}: {error}')), warnings
+
+    async def _handle(self, request: Request) -> Answer:
+        if request.target is None:
+            return discover(request)
+        if request.target.subresource == 'log':
+            return await log_stream(self._registry, self._kubelet_of, request, request.target)
+        if request.verb == 'connect':
+            raise refuse_plain_http(self._registry, request.target, request)
+        handler = HANDLERS[request.verb]
+        return await handler(self._registry, request, request.target)
+
+    async def _connect(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        try:
+            request = Request.parse(scope, receive)
+            if request.target is None:
+                raise no_such_path()
+            await connect(self._registry, self._kubelet_of, scope, request, request.target, send)
+        except ApiError as error:
+            await refuse_websocket(error, send)
+        except Exception as error:
+            log.exception('websocket %s', scope['path'])
+            await refuse_websocket(internal(f'{type(error).__name__}: {error}'), send)
+
+
+async def send_response(answer: Response, warnings: tuple[str, ...], send: Send) -> None:
+    headers = [(b'content-type', answer.content_type), (b'content-length', str(len(answer.body)).encode())]
+    headers += answer.headers
+    headers += warning_headers(warnings)
+    await send({'type': 'http.response.start', 'status': answer.code, 'headers': headers})
+    await send({'type': 'http.response.body', 'body': answer.body})
+
+
+async def send_stream(stream: Stream, receive: Receive, send: Send) -> None:
+    """Until the stream ends or the client goes."""
+    await send({'type': 'http.response.start', 'status': 200, 'headers': [(b'content-type', stream.content_type)]})
+    gone = asyncio.create_task(wait_for_disconnect(receive))
+    pump = asyncio.create_task(pump_stream(stream, send))
+    try:
+        await asyncio.wait((gone, pump), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+        pump.cancel()
+        await asyncio.gather(gone, pump, return_exceptions=True)
+    if not pump.cancelled():
+        pump.result()
+
+
+async def pump_stream(stream: Stream, send: Send) -> None:
+    async for part in stream.parts:
+        await send({'type': 'http.response.body', 'body': part, 'more_body': True})
+    await send({'type': 'http.response.body', 'body': b''})
+
+
+async def wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())['type'] != 'http.disconnect':
+        pass
+
+
+async def refuse_websocket(error: ApiError, send: Send) -> None:
+    """A failure before the WebSocket is accepted is an ordinary HTTP answer."""
+    response = error_response(error)
+    headers = [(b'content-type', response.content_type)]
+    await send({'type': 'websocket.http.response.start', 'status': response.code, 'headers': headers})
+    await send({'type': 'websocket.http.response.body', 'body': response.body})

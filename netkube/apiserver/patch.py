@@ -1,0 +1,57 @@
+"""Patch: apply it to the current object, then update. k8s.io/apiserver endpoints/handlers/patch.go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from netkube.api import schema
+from netkube.api.errors import bad_request, unsupported_media_type
+from netkube.api.meta import Object
+from netkube.api.patch import json_patch, merge_patch, strategic_merge_patch
+from netkube.api.resources import Resource
+from netkube.client.interface import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
+
+APPLY_PATCH = 'application/apply-patch+yaml'
+
+Apply = Callable[[Resource, Object, Any], Any]
+
+
+def _strategic(resource: Resource, obj: Object, patch: Any) -> Any:
+    return strategic_merge_patch(obj, patch, schema.load(), resource)
+
+
+PATCHES: dict[str, Apply] = {
+    JSON_PATCH: lambda resource, obj, patch: json_patch(obj, patch),
+    MERGE_PATCH: lambda resource, obj, patch: merge_patch(obj, patch),
+    STRATEGIC_MERGE_PATCH: _strategic,
+}
+
+
+def patched(resource: Resource, obj: Object, patch: Any, content_type: str) -> Object:
+    """The object after the patch, a new one. ApiError 400, 415, 422."""
+    apply = PATCHES.get(content_type)
+    if content_type == APPLY_PATCH:
+        raise unsupported_media_type('server-side apply (application/apply-patch+yaml) is not supported yet')
+    if apply is None:
+        accepted = ', '.join(PATCHES)
+        raise unsupported_media_type(
+            f'the body of the request was in an unknown format - accepted media types include: {accepted}'
+        )
+    result = apply(resource, obj, patch)
+    if not isinstance(result, dict) or not isinstance(result.get('metadata'), dict):
+        raise bad_request(f'cannot restore struct from: {type(result).__name__}')
+    check_identity(resource, obj, result)
+    return result
+
+
+def check_identity(resource: Resource, old: Object, new: Object) -> None:
+    """A patch may not make another object of it."""
+    name, wanted = new['metadata'].get('name'), old['metadata']['name']
+    if name != wanted:
+        raise bad_request(f'the name of the object ({name or ""}) does not match the name on the URL ({wanted})')
+    if new['metadata'].get('namespace') != old['metadata'].get('namespace'):
+        raise bad_request('the namespace of the provided object does not match the namespace sent on the request')
+    if (new.get('apiVersion'), new.get('kind')) != (old['apiVersion'], old['kind']):
+        given = f'{new.get("kind", "")} in version "{new.get("apiVersion", "")}"'
+        raise bad_request(f'{given} cannot be handled as a {resource.kind}')

@@ -1,0 +1,69 @@
+"""A connection: uvicorn's HTTP protocol, with the peer's identity, and WebSockets loaded when the first one comes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from netkube.apiserver.request import User
+
+IDLE_SECONDS = 90  # as kube-apiserver's http.Server
+MASTERS = User('system:admin', ('system:masters', 'system:authenticated'))
+
+
+def is_wanted(record: logging.LogRecord) -> bool:
+    """uvicorn takes a WebSocket refused with an HTTP answer for an application's mistake."""
+    return 'without completing handshake' not in str(record.msg)
+
+
+def protocol_config(app: Any) -> Config:
+    logging.getLogger('uvicorn.error').addFilter(is_wanted)
+    return Config(
+        app, lifespan='off', ws='none', log_config=None, access_log=False, interface='asgi3', server_header=False,
+        date_header=False, proxy_headers=False, timeout_keep_alive=IDLE_SECONDS, ws_max_size=1 << 20,
+        ws_per_message_deflate=False,
+    )  # fmt: skip
+
+
+class Connection(HttpToolsProtocol):
+    """One client. Who it is, is known once the TLS handshake is done."""
+
+    def __init__(self, config: Config, state: ServerState) -> None:
+        super().__init__(config=config, server_state=state, app_state={}, _loop=asyncio.get_running_loop())
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {'user': peer_identity(transport)}
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return True
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Clients that speak SPDY get an answer like any other request."""
+
+    def handle_websocket_upgrade(self) -> None:
+        from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+        self.ws_protocol_class = WebSocketsSansIOProtocol
+        super().handle_websocket_upgrade()
+
+
+def peer_identity(transport: asyncio.BaseTransport) -> User | None:
+    """The unix socket belongs to root alone; over TLS it is the certificate's subject; None without one."""
+    tls = transport.get_extra_info('ssl_object')
+    if tls is None:
+        return MASTERS
+    certificate = tls.getpeercert()
+    if not certificate:
+        return None
+    subject: dict[str, list[str]] = {}
+    for attributes in certificate.get('subject', ()):
+        for name, value in attributes:
+            subject.setdefault(name, []).append(value)
+    names = subject.get('commonName') or []
+    return User(names[0], (*subject.get('organizationName', ()), 'system:authenticated')) if names else None

@@ -1,0 +1,159 @@
+"""A request, parsed once: what its method and path mean, its query, who asks.
+
+k8s.io/apiserver/pkg/endpoints/request RequestInfo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from netkube.api.errors import ApiError, bad_request, method_not_allowed, no_such_path, unauthorized
+from netkube.api.resources import BY_PATH, NAMESPACES, Resource
+
+MAX_BODY = 3 << 20  # bytes, as kube-apiserver
+PUBLIC = ('/healthz', '/livez', '/readyz', '/version')  # to whoever reaches the server
+CONNECT = ('exec', 'attach', 'portforward')
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who a request comes from: a client certificate's CN and O, or the unix socket's owner."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+
+
+ANONYMOUS = User('system:anonymous', ('system:unauthenticated',))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path names; ``namespace`` and ``name`` are '' where there is none."""
+
+    resource: Resource
+    namespace: str = ''
+    name: str = ''
+    subresource: str = ''
+
+
+# (method, an object is named) -> verb; a GET of a collection may be a watch.
+VERBS = {
+    ('GET', False): 'list', ('POST', False): 'create', ('DELETE', False): 'deletecollection',
+    ('GET', True): 'get', ('PUT', True): 'update', ('PATCH', True): 'patch', ('DELETE', True): 'delete',
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Request:
+    """An API request; ``headers`` has lower-case names."""
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[bytes, bytes]
+    user: User
+    receive: Receive
+    target: Target | None = None
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, scope: dict[str, Any], receive: Receive) -> Request:
+        """ApiError 401 without an identity, 404 for a path below the API that is not served."""
+        user = scope['state']['user']
+        if user is None and scope['path'] not in PUBLIC:
+            raise unauthorized()
+        query = scope['query_string']
+        parsed = parse_qs(query.decode(), keep_blank_values=True) if query else {}
+        path = scope['path']
+        return cls(
+            scope.get('method', 'GET'), path, parsed, dict(scope['headers']),
+            user or ANONYMOUS, receive, find_target(path),
+        )  # fmt: skip
+
+    @property
+    def verb(self) -> str:
+        """ApiError 405 when the method means nothing there."""
+        assert self.target is not None
+        target = self.target
+        if target.subresource in CONNECT:
+            return 'connect'
+        if target.subresource and self.method == 'POST':
+            return 'create'
+        verb = VERBS.get((self.method, bool(target.name)))
+        if verb is None:
+            raise method_not_allowed(target.resource.plural, self.method)
+        return 'watch' if verb == 'list' and self.flag('watch') else verb
+
+    def value(self, name: str) -> str:
+        """The first value of a query parameter, '' when there is none."""
+        values = self.query.get(name)
+        return values[0] if values else ''
+
+    def flag(self, name: str) -> bool:
+        return name in self.query and self.value(name) not in ('false', '0', 'False')
+
+    def number(self, name: str) -> int | None:
+        """ApiError 400 when it is no whole number."""
+        text = self.value(name)
+        if not text:
+            return None
+        try:
+            return int(text)
+        except ValueError:
+            raise bad_request(f'{name}: Invalid value: "{text}": strconv.ParseInt: invalid syntax') from None
+
+    @property
+    def dry_run(self) -> bool:
+        """ApiError 400 for anything but All."""
+        values = self.query.get('dryRun') or []
+        if any(value not in ('', 'All') for value in values):
+            raise bad_request(f'dryRun: Unsupported value: "{values[0]}": supported values: "All"')
+        return 'All' in values
+
+    async def body(self) -> bytes:
+        """All of it. ApiError 413 when it is too long."""
+        parts, size, more = [], 0, True
+        while more:
+            message = await self.receive()
+            if message['type'] == 'http.disconnect':
+                raise ConnectionResetError('the client went away while it sent its request')
+            part = message.get('body', b'')
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BODY:
+                raise ApiError(413, 'RequestEntityTooLarge', f'Request entity too large: limit is {MAX_BODY}')
+            more = message.get('more_body', False)
+        return b''.join(parts)
+
+
+def find_target(path: str) -> Target | None:
+    """What a path below /api/v1 or /apis/GROUP/VERSION names; None for other paths. ApiError 404."""
+    parts = path.strip('/').split('/')
+    if parts[0] == 'api' and len(parts) > 2:
+        return _target('', parts[1], parts[2:])
+    if parts[0] == 'apis' and len(parts) > 3:
+        return _target(parts[1], parts[2], parts[3:])
+    return None
+
+
+def _target(group: str, version: str, parts: list[str]) -> Target:
+    namespace = ''
+    in_namespace = parts[0] == 'namespaces' and len(parts) > 2
+    if in_namespace and not (len(parts) == 3 and parts[2] in NAMESPACES.subresources):
+        namespace, parts = parts[1], parts[2:]
+    resource = BY_PATH.get((group, version, parts[0]))
+    if resource is None or len(parts) > 3 or (namespace and not resource.namespaced):
+        raise no_such_path()
+    name = unquote(parts[1]) if len(parts) > 1 else ''
+    subresource = parts[2] if len(parts) > 2 else ''
+    if resource.namespaced and name and not namespace:
+        raise no_such_path()
+    if subresource and subresource not in resource.subresources:
+        raise no_such_path()
+    return Target(resource, namespace, name, subresource)

@@ -1,0 +1,47 @@
+"""What a handler answers with: a body, or a stream of parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from netkube.api.errors import ApiError
+from netkube.apiserver.storage import encode
+
+JSON = b'application/json'
+TEXT = b'text/plain; charset=utf-8'
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """``revision`` must be on the disk before this may be sent; 0 when nothing of it comes from the store."""
+
+    body: bytes
+    code: int = 200
+    content_type: bytes = JSON
+    revision: int = 0
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Parts that are sent as they come, until the iterator ends or the client goes."""
+
+    parts: AsyncIterator[bytes]
+    content_type: bytes = JSON
+
+
+def json_response(value: Any, code: int = 200) -> Response:
+    return Response(encode(value), code)
+
+
+def error_response(error: ApiError) -> Response:
+    return json_response(error.status(), error.code)
+
+
+def warning_headers(warnings: tuple[str, ...]) -> Headers:
+    """RFC 7234 warn-code 299, which kubectl prints."""
+    return tuple((b'warning', b'299 - ' + encode(text)) for text in warnings)

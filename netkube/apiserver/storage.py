@@ -1,0 +1,104 @@
+"""Objects in the store: which key an object has, and the one place where it gets its resourceVersion.
+
+The bytes that are stored are those that HTTP answers with: complete JSON, with kind and resourceVersion in it.
+Not a method here awaits, so what a verb reads and writes in one go is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from netkube.api.errors import already_exists, not_found
+from netkube.api.meta import Object, utc_now
+from netkube.api.resources import SERVICES, Resource
+from netkube.apiserver.allocation import ServiceAllocator
+from netkube.store.store import Entry, Store
+
+encode = msgspec.json.Encoder().encode
+decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
+
+
+def copied(obj: Object) -> Object:
+    """A deep copy of a JSON value, six times as fast as copy.deepcopy."""
+    return msgspec.to_builtins(obj)  # type: ignore[no-any-return]
+
+
+def prefix(resource: Resource, namespace: str | None = '') -> str:
+    """The prefix of the keys of a collection."""
+    return f'{resource.group_resource}/{namespace}/' if namespace else f'{resource.group_resource}/'
+
+
+def key(resource: Resource, namespace: str | None, name: str) -> str:
+    return f'{prefix(resource, namespace if resource.namespaced else None)}{name}'
+
+
+class Storage:
+    """Typed access to the store for the verbs."""
+
+    def __init__(self, store: Store, services: ServiceAllocator, now: Callable[[], datetime] = utc_now) -> None:
+        self.store, self.services, self.now = store, services, now
+        for entry in store.list(prefix(SERVICES)):
+            services.changed(None, decode(entry.value))
+
+    def find(self, resource: Resource, namespace: str | None, name: str) -> Entry | None:
+        return self.store.get(key(resource, namespace, name))
+
+    def get(self, resource: Resource, namespace: str | None, name: str) -> Entry:
+        """ApiError 404 when there is none."""
+        entry = self.find(resource, namespace, name)
+        if entry is None:
+            raise not_found(resource, name)
+        return entry
+
+    def object(self, entry: Entry) -> Object:
+        """The entry's object: shared, read-only."""
+        if entry.decoded is not None:
+            return entry.decoded  # type: ignore[no-any-return]
+        obj: Object = decode(entry.value)
+        if self.store.get(entry.key) is entry:
+            entry.decoded = obj
+        return obj
+
+    def create(self, resource: Resource, obj: Object, *, dry_run: bool = False) -> Entry:
+        """ApiError 409 when the name is taken."""
+        metadata = obj['metadata']
+        where = key(resource, metadata.get('namespace'), metadata['name'])
+        if self.store.get(where) is not None:
+            raise already_exists(resource, metadata['name'])
+        if dry_run:
+            return Entry(where, 0, encode(obj), obj)
+        entry = self.store.create(where, self._stamped(obj), obj)
+        self._changed(resource, None, obj)
+        return entry
+
+    def replace(self, resource: Resource, obj: Object, current: Entry, *, dry_run: bool = False) -> Entry:
+        """Store ``obj`` over ``current``; an object that did not change keeps its revision."""
+        old = self.object(current)
+        if obj == old:
+            return current
+        if dry_run:
+            return Entry(current.key, 0, encode(obj), obj)
+        entry = self.store.update(current.key, self._stamped(obj), current.revision, obj)
+        self._changed(resource, old, obj)
+        return entry
+
+    def remove(self, resource: Resource, obj: Object, current: Entry, *, dry_run: bool = False) -> Entry:
+        """Remove ``current``; ``obj`` is the last state that watches are told."""
+        if dry_run:
+            return Entry(current.key, 0, encode(obj), obj)
+        old = self.object(current)
+        entry = self.store.delete(current.key, self._stamped(obj), current.revision, obj)
+        self._changed(resource, old, None)
+        return entry
+
+    def _stamped(self, obj: Object) -> bytes:
+        obj['metadata']['resourceVersion'] = str(self.store.revision + 1)
+        return encode(obj)
+
+    def _changed(self, resource: Resource, old: Object | None, new: Object | None) -> None:
+        if resource is SERVICES:
+            self.services.changed(old, new)

@@ -1,0 +1,110 @@
+"""Subresources: what each reads and writes of its object.
+
+``status`` of all kinds, ``scale`` of the workloads, ``binding`` and ``eviction`` of Pods, ``finalize`` of namespaces.
+"""
+
+from __future__ import annotations
+
+from netkube.api.errors import FieldError, conflict, invalid
+from netkube.api.meta import Object, timestamp
+from netkube.api.resources import NAMESPACES, PODS, Resource
+from netkube.api.selectors import from_label_selector
+from netkube.apiserver.delete import DeleteOptions, delete
+from netkube.apiserver.storage import Storage, copied
+from netkube.apiserver.update import check_version, store_update, update
+from netkube.store.store import Entry
+
+SCALE = Resource('autoscaling', 'v1', 'scales', 'Scale', True)
+BINDINGS = Resource('', 'v1', 'pods/binding', 'Binding', True)
+EVICTIONS = Resource('policy', 'v1', 'evictions', 'Eviction', True)
+# What a request to a subresource carries when it is not the object itself.
+DEFINITIONS = {
+    'scale': 'io.k8s.api.autoscaling.v1.Scale',
+    'binding': 'io.k8s.api.core.v1.Binding',
+    'eviction': 'io.k8s.api.policy.v1.Eviction',
+}
+RESOURCES = {'scale': SCALE, 'binding': BINDINGS, 'eviction': EVICTIONS}
+SUCCESS = {'kind': 'Status', 'apiVersion': 'v1', 'metadata': {}, 'status': 'Success', 'code': 201}
+
+
+def scale_of(obj: Object) -> Object:
+    """``autoscaling/v1`` Scale of a Deployment or ReplicaSet."""
+    metadata = obj['metadata']
+    shown = {field: metadata[field] for field in ('name', 'namespace', 'uid', 'resourceVersion', 'creationTimestamp')}
+    replicas = obj.get('status', {}).get('replicas', 0)
+    selector = str(from_label_selector(obj['spec'].get('selector')))
+    return {
+        'kind': 'Scale', 'apiVersion': 'autoscaling/v1', 'metadata': shown,
+        'spec': {'replicas': obj['spec'].get('replicas', 0)},
+        'status': {'replicas': replicas, 'selector': selector},
+    }  # fmt: skip
+
+
+def update_scale(storage: Storage, resource: Resource, scale: Object, *, dry_run: bool = False) -> Entry:
+    """Set the replicas of the object the Scale names; the entry is the object's."""
+    metadata = scale['metadata']
+    obj = copied(storage.object(storage.get(resource, metadata.get('namespace'), metadata['name'])))
+    replicas = (scale.get('spec') or {}).get('replicas', 0)
+    if not isinstance(replicas, int) or replicas < 0:
+        detail = f'Invalid value: {replicas}: must be greater than or equal to 0'
+        raise invalid(SCALE, metadata['name'], [FieldError('FieldValueInvalid', 'spec.replicas', detail)])
+    obj['spec']['replicas'] = replicas
+    for field in ('uid', 'resourceVersion'):
+        if metadata.get(field):
+            obj['metadata'][field] = metadata[field]
+    return update(storage, resource, obj, dry_run=dry_run)
+
+
+def bind(storage: Storage, binding: Object, *, dry_run: bool = False) -> Entry:
+    """Assign the Pod of that name to the node that ``target`` names. pkg/registry/core/pod/storage."""
+    metadata, node = binding['metadata'], (binding.get('target') or {}).get('name', '')
+    if not node:
+        error = FieldError('FieldValueRequired', 'target.name', 'Required value')
+        raise invalid(BINDINGS, metadata['name'], [error])
+    current = storage.get(PODS, metadata.get('namespace'), metadata['name'])
+    pod = copied(storage.object(current))
+    _check_bindable(pod, metadata, node)
+    pod['spec']['nodeName'] = node
+    for field in ('annotations', 'labels'):
+        if metadata.get(field):
+            pod['metadata'][field] = {**pod['metadata'].get(field, {}), **metadata[field]}
+    _set_scheduled(pod, timestamp(storage.now()))
+    return storage.replace(PODS, pod, current, dry_run=dry_run)
+
+
+def _check_bindable(pod: Object, binding_metadata: Object, node: str) -> None:
+    name = pod['metadata']['name']
+    if binding_metadata.get('uid') not in (None, '', pod['metadata']['uid']):
+        uids = f'UID in precondition: {binding_metadata["uid"]}, UID in object meta: {pod["metadata"]["uid"]}'
+        raise conflict(BINDINGS, name, f'Precondition failed: {uids}')
+    if 'deletionTimestamp' in pod['metadata']:
+        raise conflict(BINDINGS, name, f'pod {name} is being deleted, cannot be assigned to a host')
+    if pod['spec'].get('nodeName'):
+        raise conflict(BINDINGS, name, f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"')
+    if pod['spec'].get('schedulingGates'):
+        raise conflict(BINDINGS, name, f'pod {name} has non-empty .spec.schedulingGates')
+
+
+def _set_scheduled(pod: Object, at: str) -> None:
+    status = pod.setdefault('status', {})
+    others = [one for one in status.get('conditions') or () if one['type'] != 'PodScheduled']
+    scheduled = {'type': 'PodScheduled', 'status': 'True', 'lastTransitionTime': at}
+    status['conditions'] = [*others, scheduled]
+
+
+def evict(storage: Storage, eviction: Object, options: DeleteOptions) -> Entry:
+    """Delete the Pod of that name; there are no PodDisruptionBudgets to ask."""
+    metadata = eviction['metadata']
+    current = storage.get(PODS, metadata.get('namespace'), metadata['name'])
+    return delete(storage, PODS, current, options)[0]
+
+
+def finalize(storage: Storage, namespace: Object, *, dry_run: bool = False) -> Entry:
+    """Replace the spec.finalizers of a namespace; with the last one a deleted namespace goes."""
+    name = namespace['metadata']['name']
+    current = storage.get(NAMESPACES, None, name)
+    old = storage.object(current)
+    check_version(NAMESPACES, namespace, old)
+    new = copied(old)
+    new['spec'] = {**new.get('spec', {}), 'finalizers': (namespace.get('spec') or {}).get('finalizers') or []}
+    return store_update(storage, NAMESPACES, new, current, dry_run=dry_run)

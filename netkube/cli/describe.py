@@ -1,0 +1,381 @@
+"""``netkube describe``: kubectl's layout; which lines a kind has is a table of functions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import click
+
+from netkube.api import resources
+from netkube.api.errors import ApiError
+from netkube.api.meta import Object, parse_timestamp, utc_now
+from netkube.api.printing.age import human_duration
+from netkube.api.resources import Resource
+from netkube.cli.connection import Connection
+from netkube.cli.output import dump, table
+from netkube.cli.settings import Settings, common_options
+from netkube.cli.targets import Target, parse_targets
+
+Line = tuple[int, str, str]  # level of indentation, label, value
+NONE = '<none>'
+
+
+@click.command()
+@click.argument('targets', nargs=-1, required=True, metavar='TYPE [NAME...] | TYPE/NAME...')
+@click.option('-A', '--all-namespaces', is_flag=True, help='In all namespaces.')
+@click.option('-l', '--selector', default='', help='Label selector.')
+@click.option('--show-events/--no-show-events', default=True, show_default=True)
+@common_options(output=False)
+def describe(
+    settings: Settings, targets: tuple[str, ...], all_namespaces: bool, selector: str, show_events: bool
+) -> None:
+    """Show objects in detail, with their events."""
+    connection = settings.connect()
+    namespace = '' if all_namespaces else settings.in_namespace
+    texts, failed = [], False
+    for target in parse_targets(targets):
+        try:
+            for obj in _objects(connection, target, namespace, selector):
+                events = _events(connection, obj) if show_events else []
+                texts.append(render(target.resource, obj, events, utc_now()))
+        except ApiError as error:
+            click.echo(f'Error from server ({error.reason}): {error.message}', err=True)
+            failed = True
+    if texts:
+        click.echo('\n\n\n'.join(texts))
+    elif not failed:
+        click.echo(f'No resources found in {namespace} namespace.' if namespace else 'No resources found', err=True)
+    if failed:
+        sys.exit(1)
+
+
+def _objects(connection: Connection, target: Target, namespace: str, selector: str) -> list[Object]:
+    if target.name:
+        return [connection.get(target.resource.path(namespace, target.name))]
+    return connection.get(target.resource.path(namespace), labelSelector=selector)['items']
+
+
+def _events(connection: Connection, obj: Object) -> list[Object]:
+    metadata = obj['metadata']
+    path = resources.EVENTS.path(metadata.get('namespace') or 'default')
+    found = connection.get(path, fieldSelector=f'involvedObject.uid={metadata["uid"]}')['items']
+    return sorted(found, key=lambda event: event.get('lastTimestamp') or event['metadata']['creationTimestamp'])
+
+
+def render(resource: Resource, obj: Object, events: list[Object], now: datetime) -> str:
+    lines = [*_metadata(resource, obj), *DETAILS.get(resource, _anything)(obj)]
+    width = max(len(label) for level, label, value in lines if level == 0 and value) + 1
+    text = [_format(line, max(width, 14)) for line in lines]
+    return '\n'.join([*text, *_event_lines(events, now)])
+
+
+def _format(line: Line, width: int) -> str:
+    level, label, value = line
+    indent = '  ' * level
+    if not label:
+        return f'{indent}{value}' if level else ' ' * (width + 2) + value
+    padded = f'{label}:'.ljust(max(width + 2 - len(indent), len(label) + 3)) if value else f'{label}:'
+    return f'{indent}{padded}{value}'.rstrip()
+
+
+def _event_lines(events: list[Object], now: datetime) -> list[str]:
+    if not events:
+        return ['Events:  <none>']
+    rows = []
+    for event in events:
+        source = event.get('source', {}).get('component') or event.get('reportingComponent', '')
+        rows.append((event['type'], event['reason'], _event_age(event, now), source, event['message'].strip()))
+    dashes = ('----', '------', '----', '----', '-------')
+    text = table(('Type', 'Reason', 'Age', 'From', 'Message'), [dashes, *rows])
+    return ['Events:', *(f'  {line}' for line in text.splitlines())]
+
+
+def _event_age(event: Object, now: datetime) -> str:
+    def since(key: str) -> str:
+        stamp = event.get(key) or event['metadata']['creationTimestamp']
+        return human_duration(now - parse_timestamp(stamp))
+
+    count = event.get('count', 1)
+    return (
+        f'{since("lastTimestamp")} (x{count} over {since("firstTimestamp")})' if count > 1 else since('firstTimestamp')
+    )
+
+
+def _map(label: str, values: Object | None, separator: str = '=') -> Iterator[Line]:
+    """The first entry beside the label, the others below it."""
+    entries = [f'{key}{separator}{value}' for key, value in sorted((values or {}).items())] or [NONE]
+    yield 0, label, entries[0]
+    for entry in entries[1:]:
+        yield 0, '', entry
+
+
+def _metadata(resource: Resource, obj: Object) -> Iterator[Line]:
+    metadata = obj['metadata']
+    yield 0, 'Name', metadata['name']
+    if resource.namespaced:
+        yield 0, 'Namespace', metadata['namespace']
+    annotations = {
+        key: value
+        for key, value in (metadata.get('annotations') or {}).items()
+        if not key.endswith('/last-applied-configuration')
+    }
+    yield from _map('Labels', metadata.get('labels'))
+    yield from _map('Annotations', annotations, ': ')
+    if 'deletionTimestamp' in metadata:
+        yield 0, 'Status', f'Terminating (since {metadata["deletionTimestamp"]})'
+    for reference in metadata.get('ownerReferences') or ():
+        if reference.get('controller'):
+            yield 0, 'Controlled By', f'{reference["kind"]}/{reference["name"]}'
+
+
+def _selector(selector: Object | None) -> str:
+    if not selector:
+        return NONE
+    labels = selector.get('matchLabels', {}) if {'matchLabels', 'matchExpressions'} & set(selector) else selector
+    parts = [f'{key}={value}' for key, value in sorted(labels.items())]
+    for rule in selector.get('matchExpressions') or ():
+        parts.append(f'{rule["key"]} {rule["operator"].lower()} ({",".join(rule.get("values") or ())})')
+    return ','.join(parts)
+
+
+def _conditions(status: Object) -> Iterator[Line]:
+    conditions = status.get('conditions')
+    if conditions:
+        yield 0, 'Conditions', ''
+        rows = [(c['type'], c['status'], c.get('reason', '')) for c in conditions]
+        for line in table(('Type', 'Status', 'Reason'), rows).splitlines():
+            yield 1, '', line
+
+
+def _pod(obj: Object) -> Iterator[Line]:
+    spec, status = obj['spec'], obj.get('status', {})
+    yield 0, 'Service Account', spec.get('serviceAccountName', NONE)
+    yield (
+        0,
+        'Node',
+        f'{spec.get("nodeName", NONE)}/{status["hostIP"]}' if 'hostIP' in status else spec.get('nodeName', NONE),
+    )
+    yield 0, 'Start Time', status.get('startTime', NONE)
+    yield 0, 'Status', status.get('phase', 'Unknown')
+    for key in ('reason', 'message'):
+        if status.get(key):
+            yield 0, key.capitalize(), status[key]
+    yield 0, 'IP', status.get('podIP', NONE)
+    states = {s['name']: s for s in [*status.get('initContainerStatuses', ()), *status.get('containerStatuses', ())]}
+    for title, containers in (('Init Containers', spec.get('initContainers')), ('Containers', spec['containers'])):
+        if containers:
+            yield 0, title, ''
+            for container in containers:
+                yield from _container(container, states.get(container['name'], {}))
+    yield from _conditions(status)
+    yield from _volumes(spec)
+    yield 0, 'QoS Class', status.get('qosClass', NONE)
+    yield from _map('Node-Selectors', spec.get('nodeSelector'))
+    tolerations = [_toleration(each) for each in spec.get('tolerations') or ()] or [NONE]
+    yield 0, 'Tolerations', tolerations[0]
+    for each in tolerations[1:]:
+        yield 0, '', each
+
+
+def _toleration(each: Object) -> str:
+    text = each.get('key', '') + (f'={each["value"]}' if each.get('value') else '')
+    text += f':{each["effect"]}' if each.get('effect') else ''
+    text += ' op=Exists' if each.get('operator') == 'Exists' else ''
+    return text + (f' for {each["tolerationSeconds"]}s' if 'tolerationSeconds' in each else '')
+
+
+def _container(container: Object, state: Object) -> Iterator[Line]:
+    yield 1, container['name'], ''
+    yield 2, 'Container ID', state.get('containerID', '')
+    yield 2, 'Image', container.get('image', '')
+    ports = ', '.join(f'{port["containerPort"]}/{port.get("protocol", "TCP")}' for port in container.get('ports') or ())
+    yield 2, 'Port', ports or NONE
+    for key in ('command', 'args'):
+        if container.get(key):
+            yield 2, key.capitalize(), ' '.join(container[key])
+    yield from _container_state('State', state.get('state', {}))
+    if state.get('lastState'):
+        yield from _container_state('Last State', state['lastState'])
+    yield 2, 'Ready', str(state.get('ready', False))
+    yield 2, 'Restart Count', str(state.get('restartCount', 0))
+    for kind in ('liveness', 'readiness', 'startup'):
+        if f'{kind}Probe' in container:
+            yield 2, kind.capitalize(), _probe(container[f'{kind}Probe'])
+    env = [f'{entry["name"]}: {entry.get("value", _source(entry))}' for entry in container.get('env') or ()]
+    yield 2, 'Environment', '' if env else NONE
+    for entry in env:
+        yield 3, '', entry
+    mounts = container.get('volumeMounts') or ()
+    yield 2, 'Mounts', '' if mounts else NONE
+    for mount in mounts:
+        yield 3, '', f'{mount["mountPath"]} from {mount["name"]} ({"ro" if mount.get("readOnly") else "rw"})'
+
+
+def _source(entry: Object) -> str:
+    ((kind, source),) = entry.get('valueFrom', {'nothing': {}}).items()
+    if kind in ('configMapKeyRef', 'secretKeyRef'):
+        where = 'config map' if kind == 'configMapKeyRef' else 'secret'
+        return f"<set to the key '{source['key']}' of {where} '{source['name']}'>"
+    return f'({source.get("apiVersion", "v1")}:{source["fieldPath"]})' if kind == 'fieldRef' else f'({kind})'
+
+
+def _container_state(label: str, state: Object) -> Iterator[Line]:
+    if not state:
+        yield 2, label, 'Waiting'
+        return
+    ((name, detail),) = state.items()
+    yield 2, label, name.capitalize()
+    keys = (('Reason', 'reason'), ('Message', 'message'), ('Exit Code', 'exitCode'), ('Signal', 'signal'),
+            ('Started', 'startedAt'), ('Finished', 'finishedAt'))  # fmt: skip
+    for title, key in keys:
+        if key in detail:
+            yield 3, title, str(detail[key])
+
+
+def _probe(probe: Object) -> str:
+    numbers = (
+        f'delay={probe.get("initialDelaySeconds", 0)}s timeout={probe.get("timeoutSeconds", 1)}s '
+        f'period={probe.get("periodSeconds", 10)}s #success={probe.get("successThreshold", 1)} '
+        f'#failure={probe.get("failureThreshold", 3)}'
+    )
+    if 'httpGet' in probe:
+        get = probe['httpGet']
+        url = f'{get.get("scheme", "HTTP").lower()}://{get.get("host", "")}:{get["port"]}{get.get("path", "/")}'
+        return f'http-get {url} {numbers}'
+    if 'tcpSocket' in probe:
+        return f'tcp-socket {probe["tcpSocket"].get("host", "")}:{probe["tcpSocket"]["port"]} {numbers}'
+    if 'exec' in probe:
+        return f'exec [{" ".join(probe["exec"].get("command") or ())}] {numbers}'
+    return numbers
+
+
+def _volumes(spec: Object) -> Iterator[Line]:
+    volumes = spec.get('volumes')
+    yield 0, 'Volumes', '' if volumes else NONE
+    for volume in volumes or ():
+        yield 1, volume['name'], ''
+        for kind, source in volume.items():
+            if kind != 'name':
+                yield 2, 'Type', kind[0].upper() + kind[1:]
+                name = source.get('name') or source.get('secretName') or source.get('path')
+                if name:
+                    yield 2, 'Name', name
+
+
+def _replicas(obj: Object) -> Iterator[Line]:
+    spec, status = obj['spec'], obj.get('status', {})
+    yield 0, 'Selector', _selector(spec.get('selector'))
+    if obj['kind'] == 'Deployment':
+        updated, total = status.get('updatedReplicas', 0), status.get('replicas', 0)
+        available, unavailable = status.get('availableReplicas', 0), status.get('unavailableReplicas', 0)
+        counts = f'{updated} updated | {total} total | {available} available | {unavailable} unavailable'
+        yield 0, 'Replicas', f'{spec["replicas"]} desired | {counts}'
+        yield 0, 'StrategyType', spec['strategy']['type']
+        yield 0, 'MinReadySeconds', str(spec.get('minReadySeconds', 0))
+        rolling = spec['strategy'].get('rollingUpdate')
+        if rolling:
+            yield (
+                0,
+                'RollingUpdateStrategy',
+                f'{rolling["maxUnavailable"]} max unavailable, {rolling["maxSurge"]} max surge',
+            )
+    else:
+        yield 0, 'Replicas', f'{status.get("replicas", 0)} current / {spec["replicas"]} desired'
+    template = spec['template']
+    yield 0, 'Pod Template', ''
+    yield 1, 'Labels', _selector(template.get('metadata', {}).get('labels'))
+    yield 1, 'Containers', ''
+    for container in template['spec']['containers']:
+        for level, label, value in _container(container, {}):
+            if label not in ('Container ID', 'State', 'Ready', 'Restart Count'):
+                yield level + 1, label, value
+    yield from _conditions(status)
+
+
+def _service(obj: Object) -> Iterator[Line]:
+    spec = obj['spec']
+    yield 0, 'Selector', _selector(spec.get('selector'))
+    yield 0, 'Type', spec['type']
+    yield 0, 'IP Families', ','.join(spec.get('ipFamilies') or [NONE])
+    yield 0, 'IP', spec.get('clusterIP', NONE)
+    for port in spec.get('ports') or ():
+        yield 0, 'Port', f'{port.get("name", "<unset>")}  {port["port"]}/{port["protocol"]}'
+        yield 0, 'TargetPort', f'{port["targetPort"]}/{port["protocol"]}'
+    yield 0, 'Session Affinity', spec.get('sessionAffinity', 'None')
+    yield 0, 'Internal Traffic Policy', spec.get('internalTrafficPolicy', 'Cluster')
+
+
+def _endpointslice(obj: Object) -> Iterator[Line]:
+    yield 0, 'AddressType', obj['addressType']
+    yield 0, 'Ports', '' if obj.get('ports') else NONE
+    for port in obj.get('ports') or ():
+        yield 1, port.get('name') or '<unset>', f'{port.get("port")}/{port.get("protocol")}'
+    yield 0, 'Endpoints', '' if obj.get('endpoints') else NONE
+    for endpoint in obj.get('endpoints') or ():
+        target = endpoint.get('targetRef', {})
+        conditions = ', '.join(f'{k}={v}' for k, v in sorted(endpoint.get('conditions', {}).items()))
+        yield 1, ','.join(endpoint['addresses']), f'{target.get("kind", "")}/{target.get("name", "")}  {conditions}'
+
+
+def _node(obj: Object) -> Iterator[Line]:
+    spec, status = obj.get('spec', {}), obj.get('status', {})
+    taints = [f'{t["key"]}={t.get("value", "")}:{t["effect"]}' for t in spec.get('taints') or ()]
+    yield 0, 'Taints', ', '.join(taints) or NONE
+    yield 0, 'Unschedulable', str(spec.get('unschedulable', False)).lower()
+    yield from _conditions(status)
+    yield 0, 'Addresses', ''
+    for address in status.get('addresses') or ():
+        yield 1, address['type'], address['address']
+    for label in ('capacity', 'allocatable'):
+        yield 0, label.capitalize(), ''
+        for key, value in sorted((status.get(label) or {}).items()):
+            yield 1, key, str(value)
+    yield 0, 'System Info', ''
+    for key, value in sorted((status.get('nodeInfo') or {}).items()):
+        if value:
+            yield 1, key, str(value)
+    yield 0, 'PodCIDR', spec.get('podCIDR', NONE)
+
+
+def _configmap(obj: Object) -> Iterator[Line]:
+    yield 0, 'Data', '' if obj.get('data') else NONE
+    for key, value in sorted((obj.get('data') or {}).items()):
+        yield 0, '', ''
+        yield 1, key, ''
+        yield 1, '', '----'
+        for line in value.splitlines():
+            yield 1, '', line
+
+
+def _secret(obj: Object) -> Iterator[Line]:
+    import base64
+
+    yield 0, 'Type', obj.get('type', 'Opaque')
+    yield 0, 'Data', '' if obj.get('data') else NONE
+    for key, value in sorted((obj.get('data') or {}).items()):
+        yield 1, key, f'{len(base64.b64decode(value))} bytes'
+
+
+def _namespace(obj: Object) -> Iterator[Line]:
+    yield 0, 'Status', obj.get('status', {}).get('phase', 'Active')
+
+
+def _anything(obj: Object) -> Iterator[Line]:
+    rest = {key: value for key, value in obj.items() if key not in ('metadata', 'apiVersion', 'kind')}
+    for line in dump('yaml', rest).splitlines() if rest else ():
+        yield 1, '', line
+
+
+DETAILS: dict[Resource, Callable[[Object], Iterator[Line]]] = {
+    resources.PODS: _pod,
+    resources.DEPLOYMENTS: _replicas,
+    resources.REPLICASETS: _replicas,
+    resources.SERVICES: _service,
+    resources.ENDPOINTSLICES: _endpointslice,
+    resources.NODES: _node,
+    resources.CONFIGMAPS: _configmap,
+    resources.SECRETS: _secret,
+    resources.NAMESPACES: _namespace,
+}

@@ -1,0 +1,117 @@
+"""Manifests: files, folders or standard input, read document by document.
+
+Each document is parsed on its own, so that one that is broken is reported with its file, document and line and
+the others still count.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import yaml
+
+from netkube.api import resources
+from netkube.api.meta import Object
+from netkube.api.resources import Resource
+
+Loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+SEPARATOR = re.compile(r'^---(?:[ \t].*)?$', re.MULTILINE)
+SUFFIXES = ('.yaml', '.yml', '.json')
+
+
+class ManifestError(Exception):
+    """A document that cannot be used; the text names file, document and line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    source: str  # 'app.yaml: document 2 (line 14)'
+    resource: Resource
+    object: Object
+
+
+def read(paths: tuple[str, ...], recursive: bool = False) -> Iterator[Document | ManifestError]:
+    """Every document of every file in order, or why it cannot be used."""
+    for path in paths:
+        for name, text in _texts(path, recursive):
+            yield from parse(name, text)
+
+
+def parse(name: str, text: str) -> Iterator[Document | ManifestError]:
+    for number, (line, part) in enumerate(_split(text), 1):
+        source = f'{name}: document {number} (line {line})'
+        try:
+            loaded = yaml.load(part, Loader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            at = line + (mark.line if mark else 0)
+            yield ManifestError(f'{name}: document {number}, line {at}: {error.problem or error.context}')
+            continue
+        except yaml.YAMLError as error:
+            yield ManifestError(f'{source}: {error}')
+            continue
+        if loaded is not None:
+            yield from _documents(source, loaded)
+
+
+def _documents(source: str, loaded: object) -> Iterator[Document | ManifestError]:
+    if not isinstance(loaded, dict):
+        yield ManifestError(f'{source}: an object was expected, not {type(loaded).__name__}')
+    elif loaded.get('kind') == 'List' and loaded.get('apiVersion') == 'v1':
+        for item in loaded.get('items') or ():
+            yield from _documents(source, item)
+    else:
+        yield _document(source, loaded)
+
+
+def _document(source: str, obj: Object) -> Document | ManifestError:
+    for field in ('apiVersion', 'kind'):
+        if not obj.get(field):
+            return ManifestError(f'{source}: error validating data: {field} not set')
+    resource = resources.BY_KIND.get((obj['apiVersion'], obj['kind']))
+    if resource is None:
+        return ManifestError(
+            f'{source}: no matches for kind "{obj["kind"]}" in version "{obj["apiVersion"]}"; '
+            'see which kinds there are with: kubectl api-resources'
+        )
+    metadata = obj.get('metadata')
+    if not isinstance(metadata, dict) or not (metadata.get('name') or metadata.get('generateName')):
+        return ManifestError(
+            f'{source}: {obj["kind"]}: metadata.name: Required value: name or generateName is required'
+        )
+    return Document(source, resource, obj)
+
+
+def _split(text: str) -> Iterator[tuple[int, str]]:
+    """(first line, text) of each document that holds more than comments."""
+    start = 0
+    ends = [(match.start(), match.end()) for match in SEPARATOR.finditer(text)] + [(len(text), len(text))]
+    for end, following in ends:
+        part = text[start:end]
+        if any(line.strip() and not line.lstrip().startswith('#') for line in part.splitlines()):
+            skipped = len(part) - len(part.lstrip('\n'))
+            yield text.count('\n', 0, start + skipped) + 1, part[skipped:]
+        start = following
+
+
+def _texts(path: str, recursive: bool) -> Iterator[tuple[str, str]]:
+    if path == '-':
+        yield 'standard input', sys.stdin.read()
+        return
+    if path.startswith(('http://', 'https://')):
+        raise click.ClickException(f'{path}: manifests are read from files; fetch it first: curl -O {path}')
+    root = Path(path)
+    if not root.exists():
+        raise click.ClickException(f'the path "{path}" does not exist')
+    files = sorted(root.rglob('*') if recursive else root.iterdir()) if root.is_dir() else [root]
+    for file in files:
+        if file.is_file() and (file == root or file.suffix in SUFFIXES):
+            try:
+                yield str(file), file.read_text()
+            except (OSError, UnicodeDecodeError) as error:
+                raise click.ClickException(f'{file}: {error}') from error

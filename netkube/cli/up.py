@@ -1,0 +1,67 @@
+"""``netkube up``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from netkube.cli.connection import Connection
+from netkube.cli.settings import Settings, need_root
+from netkube.cluster import config, start
+
+
+@click.command()
+@click.option('--cluster-domain', 'domain', default=None, help='The domain of Service names.  [default: cluster.local]')
+@click.option('--pod-cidr', default=None, help='Addresses of Pods.  [default: 10.244.0.0/16, or the next that is free]')
+@click.option(
+    '--service-cidr', default=None, help='Addresses of Services.  [default: 10.96.0.0/16, or the next that is free]'
+)
+@click.option('--state-dir', default=None, help='What outlives down.  [default: /var/lib/netkube/CLUSTER]')
+@click.option(
+    '--api-port', type=click.IntRange(1, 65535), default=None, help='[default: 6443, or the next that is free]'
+)
+@click.option('--no-host-access', is_flag=True, help='No link between machine and cluster: no route in, no way out.')
+@click.pass_obj
+def up(settings: Settings, no_host_access: bool, state_dir: str | None, **wanted: object) -> None:
+    """Start the cluster, or what of it does not run; return when API, DNS and Node are ready."""
+    need_root()
+    cluster = start.resolve(
+        settings.cluster, state_dir or '', {**wanted, 'host_access': False if no_host_access else None}
+    )
+    began = time.monotonic()
+    with progress() as say:
+        fresh = start.start(cluster, say)
+    seconds = f' in {time.monotonic() - began:.2f} s' if fresh else ''
+    click.echo(f'cluster "{cluster.name}" is {"ready" + seconds if fresh else "running already"}', err=True)
+
+
+def ensure_running(settings: Settings) -> Connection:
+    """A connection to the cluster, which is started when it does not run."""
+    need_root()
+    config.check_name(settings.cluster)
+    found = config.load(settings.cluster)
+    if found:
+        connection = Connection(found.api_socket)
+        if connection.works():
+            return connection
+    cluster = start.resolve(settings.cluster, '', {})
+    with progress() as say:
+        start.start(cluster, say)
+    click.echo(f'cluster "{cluster.name}" started', err=True)
+    return Connection(cluster.api_socket)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Says what is being done: a live line on a terminal, nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status('starting') as status:
+        yield status.update

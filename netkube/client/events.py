@@ -1,0 +1,93 @@
+"""Events: what happened to an object, in the words that ``kubectl describe`` shows.
+
+An event that repeats is counted in one Event object, as client-go's EventCorrelator does, and what is not
+written yet is bounded: a storm of events never holds up the component that reports them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
+
+from netkube.api.errors import ApiError
+from netkube.api.meta import Object, timestamp, utc_now
+from netkube.api.resources import EVENTS
+from netkube.client.interface import Client
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 4096  # events that may still be counted up
+QUEUED = 2000  # events that wait for their write
+
+Identity = tuple[str, str, str, str]
+
+
+class EventRecorder:
+    """Reports events as ``component`` (and, for a node's agent, ``host``)."""
+
+    def __init__(
+        self, client: Client, component: str, host: str = '', *, now: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._client = client
+        self._source = {'component': component, 'host': host} if host else {'component': component}
+        self._now = now
+        self._seen: OrderedDict[Identity, Object] = OrderedDict()
+        self._queue: asyncio.Queue[Identity] = asyncio.Queue(QUEUED)
+
+    def event(self, obj: Object, type: str, reason: str, message: str) -> None:
+        """Queue one event about ``obj`` (it needs apiVersion and kind); ``type`` is Normal or Warning."""
+        metadata = obj['metadata']
+        identity = (metadata.get('uid', ''), type, reason, message)
+        at = timestamp(self._now())
+        known = self._seen.get(identity)
+        if known is None:
+            self._seen[identity] = self._new(obj, type, reason, message, at)
+        else:
+            known['count'] += 1
+            known['lastTimestamp'] = at
+        self._seen.move_to_end(identity)
+        while len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        try:
+            self._queue.put_nowait(identity)
+        except asyncio.QueueFull:
+            log.warning('too many events; dropped: %s %s', reason, message)
+
+    async def run(self) -> None:
+        while True:
+            identity = await self._queue.get()
+            event = self._seen.get(identity)
+            if event is not None:
+                await self._write(event)
+
+    async def _write(self, event: Object) -> None:
+        namespace, name = event['metadata']['namespace'], event['metadata']['name']
+        try:
+            if event['count'] == 1 or not event['metadata'].get('uid'):
+                event['metadata']['uid'] = (await self._client.create(EVENTS, event))['metadata']['uid']
+            else:
+                counted = {'count': event['count'], 'lastTimestamp': event['lastTimestamp']}
+                await self._client.patch(EVENTS, namespace, name, counted)
+        except ApiError as error:  # the namespace is going, or the event has expired: nobody is left to read it
+            log.debug('event %s/%s: %s', namespace, name, error)
+
+    def _new(self, obj: Object, type: str, reason: str, message: str, at: str) -> Object:
+        metadata = obj['metadata']
+        namespace = metadata.get('namespace') or 'default'
+        involved = {
+            'apiVersion': obj['apiVersion'], 'kind': obj['kind'], 'name': metadata['name'],
+            'uid': metadata.get('uid', ''), 'resourceVersion': metadata.get('resourceVersion', ''),
+        }  # fmt: skip
+        if metadata.get('namespace'):
+            involved['namespace'] = metadata['namespace']
+        return {
+            'apiVersion': 'v1', 'kind': 'Event',
+            'metadata': {'namespace': namespace, 'name': f'{metadata["name"][:200]}.{time.time_ns():x}'},
+            'involvedObject': involved, 'reason': reason, 'message': message, 'type': type,
+            'source': self._source, 'firstTimestamp': at, 'lastTimestamp': at, 'count': 1,
+            'reportingComponent': self._source['component'], 'reportingInstance': self._source.get('host', ''),
+        }  # fmt: skip

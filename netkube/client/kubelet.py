@@ -1,0 +1,68 @@
+"""What the API server asks of a node's agent: logs and streams of its containers.
+
+Kubernetes does this over the kubelet's HTTPS port; here the composition root hands the API server an object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+STDOUT, STDERR = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """``v1.PodLogOptions`` without the container."""
+
+    follow: bool = False
+    previous: bool = False
+    timestamps: bool = False
+    since_seconds: int | None = None
+    since_time: str = ''
+    tail_lines: int | None = None
+    limit_bytes: int | None = None
+
+
+class ExecSession(Protocol):
+    """One running command in a container."""
+
+    async def write_stdin(self, data: bytes) -> None: ...
+
+    async def close_stdin(self) -> None: ...
+
+    async def resize(self, width: int, height: int) -> None:
+        """Columns and rows of the terminal; without a terminal it does nothing."""
+        ...
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """The next output: (STDOUT or STDERR, bytes); None when both have ended."""
+        ...
+
+    async def exit_code(self) -> int:
+        """Waits for the end; 128 + N for a process that signal N ended."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the session, and the command with it if it still runs."""
+        ...
+
+
+class Kubelet(Protocol):
+    """A node's agent, as the API server sees it. Absent Pods and containers raise ApiError."""
+
+    def logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]: ...
+
+    async def exec(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        argv: list[str],
+        *,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        tty: bool = False,
+    ) -> ExecSession: ...

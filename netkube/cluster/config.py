@@ -1,0 +1,141 @@
+"""What a cluster is called, which addresses it has, and where its files are."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+RUN_ROOT = Path('/run/netkube')
+STATE_ROOT = Path('/var/lib/netkube')
+NAME = re.compile(r'[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?')
+
+
+class ConfigError(ValueError):
+    """The user asked for something that cannot be; the text says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConfig:
+    """One cluster. CIDRs are strings such as ``10.244.0.0/16``; ``state_dir`` outlives ``down``."""
+
+    name: str
+    state_dir: str
+    domain: str = 'cluster.local'
+    pod_cidr: str = ''
+    service_cidr: str = ''
+    api_port: int = 0
+    host_access: bool = True
+
+    @property
+    def state(self) -> Path:
+        return Path(self.state_dir)
+
+    @property
+    def run_dir(self) -> Path:
+        return RUN_ROOT / self.name
+
+    @property
+    def api_socket(self) -> Path:
+        return self.run_dir / 'api.sock'
+
+    @property
+    def runtime_socket(self) -> Path:
+        return self.run_dir / 'runtime.sock'
+
+    @property
+    def database(self) -> Path:
+        return self.state / 'state.db'
+
+    @property
+    def pki(self) -> Path:
+        return self.state / 'pki'
+
+    @property
+    def containers(self) -> Path:
+        """Where the runtime keeps each container's private layer."""
+        return self.state / 'containers'
+
+    @property
+    def log_file(self) -> Path:
+        return self.state / 'netkube.log'
+
+    @property
+    def machine_record(self) -> Path:
+        """What ``down`` needs to put the machine's settings back; it must outlive a kill -9, not a reboot."""
+        return RUN_ROOT / 'machine.json'
+
+    @property
+    def file(self) -> Path:
+        return self.state / 'cluster.json'
+
+    @property
+    def cgroup(self) -> str:
+        return f'netkube-{self.name}'
+
+    @property
+    def node_name(self) -> str:
+        return f'{self.name}-node-1'
+
+    @property
+    def node_netns(self) -> str:
+        return f'{self.netns_prefix}node-1'
+
+    @property
+    def netns_prefix(self) -> str:
+        """Starts the name of every network namespace of this cluster, and of no other."""
+        return f'netkube-{self.name}--'
+
+    def save(self) -> None:
+        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = self.file.with_suffix('.tmp')
+        temporary.write_text(json.dumps(asdict(self), indent=2) + '\n')
+        os.replace(temporary, self.file)
+
+
+def default_state_dir(name: str) -> str:
+    """Where the running cluster of that name keeps its state, or where a new one would."""
+    link = RUN_ROOT / name / 'state'
+    return os.readlink(link) if link.is_symlink() else str(STATE_ROOT / name)
+
+
+def load(name: str, state_dir: str = '') -> ClusterConfig | None:
+    """The cluster's configuration, or None when there is no such cluster."""
+    file = Path(state_dir or default_state_dir(name)) / 'cluster.json'
+    try:
+        return ClusterConfig(**json.loads(file.read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def check_name(name: str) -> str:
+    if not NAME.fullmatch(name) or '--' in name:
+        raise ConfigError(
+            f'invalid cluster name "{name}": at most 32 lower-case letters, digits and single hyphens, '
+            'beginning and ending with a letter or digit'
+        )
+    return name
+
+
+def merged(existing: ClusterConfig, wanted: dict[str, object]) -> ClusterConfig:
+    """The existing cluster, if every option that was given agrees with it.
+
+    ``host_access`` may change at each start; anything else is part of what the cluster's objects hold.
+    """
+    fixed = {key: value for key, value in wanted.items() if value is not None and key != 'host_access'}
+    for key, value in fixed.items():
+        if getattr(existing, key) != value:
+            option = '--' + ('cluster-domain' if key == 'domain' else key.replace('_', '-'))
+            raise ConfigError(
+                f'cluster "{existing.name}" exists with {option} {getattr(existing, key)}; '
+                f'to change it, remove the cluster and its state first: netkube --cluster {existing.name} down --purge'
+            )
+    host_access = wanted.get('host_access')
+    return existing if host_access is None else replace(existing, host_access=bool(host_access))
+
+
+def all_names() -> list[str]:
+    """Every cluster that runs, or that a kill -9 left something of."""
+    return sorted(entry.name for entry in RUN_ROOT.iterdir() if entry.is_dir()) if RUN_ROOT.is_dir() else []

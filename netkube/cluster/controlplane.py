@@ -1,0 +1,237 @@
+"""The composition root: every component made, handed what it needs, and run in one event loop.
+
+All wiring is here and nowhere else. A component that ends ends the daemon; Pods, their network and DNS go on
+without it until it is started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Coroutine
+from typing import Any
+
+from netkube.api.errors import ApiError
+from netkube.api.meta import Object
+from netkube.api.resources import NODES
+from netkube.apiserver.bootstrap import ensure_kubernetes_service
+from netkube.apiserver.certificates import Pki, ensure_certificates, server_context, serving_names
+from netkube.apiserver.registry import Registry
+from netkube.apiserver.server import ApiServer
+from netkube.client.events import EventRecorder
+from netkube.client.informer import Informers
+from netkube.client.kubelet import Kubelet
+from netkube.cluster import daemon, processes
+from netkube.cluster.addressing import AddressPlan
+from netkube.cluster.bootstrap import ensure_dns_service
+from netkube.cluster.config import ClusterConfig
+from netkube.cluster.machine import MachineLink
+from netkube.cluster.networks import machine_link_config, node_network_config
+from netkube.cluster.start import READY
+from netkube.controllers import CONTROLLERS
+from netkube.controllers.rootca import RootCAController
+from netkube.network import namespaces
+from netkube.node.agent import NodeAgent
+from netkube.node.config import NodeConfig
+from netkube.node.network import NodeNetwork
+from netkube.proxy.proxy import ServiceProxy
+from netkube.runtime.client import RuntimeClient
+from netkube.runtime.cri import RuntimeUnavailable
+from netkube.scheduler.scheduler import Scheduler
+from netkube.store.store import Store
+
+API_PORT_IN_CLUSTER = 6443
+CONNECT_SECONDS = 0.005  # between two tries to reach a runtime that is starting
+
+log = logging.getLogger(__name__)
+
+HIDDEN = ('/etc/shadow', '/etc/shadow-', '/etc/gshadow', '/etc/gshadow-', '/root/.ssh', '/root/.gnupg')
+
+
+def node_config(config: ClusterConfig, plan: AddressPlan) -> NodeConfig:
+    return NodeConfig(
+        node_name=config.node_name,
+        cluster_name=config.name,
+        cluster_domain=config.domain,
+        dns_vip=str(plan.dns_vip),
+        node_address=str(plan.node_address),
+        pod_cidr=plan.node_pod_cidr,
+        gateway=plan.gateway,
+        state_dir=config.state,
+        memory_dir=config.run_dir / 'volumes',
+        netns_of=lambda uid: f'{config.netns_prefix}{uid}',
+        hide=(*HIDDEN, config.state_dir, str(config.run_dir)),
+    )
+
+
+async def run(config: ClusterConfig, progress: daemon.Progress, dns_ready: int | None) -> None:
+    """The whole cluster, until SIGTERM; an exception of any component ends it."""
+    main = asyncio.current_task()
+    assert main is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, main.cancel)
+    try:
+        await ControlPlane(config).run(progress, dns_ready)
+    except asyncio.CancelledError:
+        log.info('stopped; Pods, their network and DNS go on')
+
+
+class ControlPlane:
+    def __init__(self, config: ClusterConfig) -> None:
+        self._config = config
+        self._plan = plan = AddressPlan.of(config.pod_cidr, config.service_cidr)
+        self._registry = Registry(Store(config.database), service_cidr=config.service_cidr)
+        self._server = ApiServer(self._registry, self._kubelet_of)
+        self._informers = Informers(self._registry)
+        self._network = NodeNetwork(node_network_config(config, plan))
+        self._machine = MachineLink(machine_link_config(config, plan))
+        self._recorders: list[EventRecorder] = []
+        self._runtime = RuntimeClient(str(config.runtime_socket))
+        self._agent = NodeAgent(
+            self._registry,
+            self._informers,
+            self._runtime,
+            self._network,
+            node_config(config, plan),
+            self._recorder('kubelet', config.node_name),
+        )
+        self._proxy = ServiceProxy(
+            self._informers,
+            config.node_netns,
+            config.service_cidr,
+            self._recorder('kube-proxy', config.node_name),
+            node_name=config.node_name,
+        )
+
+    async def run(self, progress: daemon.Progress, dns_ready: int | None) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._server.run(), name='API server')
+            await self._listen()
+            progress.say('starting the network')
+            await self._network.start()
+            await self._connect_runtime()
+            if self._config.host_access:
+                await self._machine.ensure()
+            await self._listen_in_node()
+            plan = self._plan
+            await ensure_kubernetes_service(
+                self._registry, str(plan.kubernetes_vip), str(plan.node_address), API_PORT_IN_CLUSTER
+            )
+            await ensure_dns_service(self._registry, str(plan.dns_vip))
+            progress.say('starting controllers, Node, proxy and DNS')
+            for name, component in self._components().items():
+                tasks.create_task(component, name=name)
+            await self._ready(dns_ready)
+            progress.end(READY)
+
+    def _components(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What runs for ever, by name. The informers come last: each component has asked for its own by then."""
+        controllers = [make(self._informers, self._recorder(make.component)) for make in CONTROLLERS]
+        ca = Pki(self._config.pki).ca.certificate.read_text()
+        controllers.append(RootCAController(self._informers, self._recorder(RootCAController.component), ca=ca))
+        scheduler = Scheduler(self._informers, self._recorder('default-scheduler'))
+        components: dict[str, Coroutine[Any, Any, None]] = {
+            'Node': self._agent.run(),
+            'proxy': self._proxy.run(),
+            'scheduler': scheduler.run(),
+            **{controller.component: controller.run() for controller in controllers},
+            'resolver': self._keep_dns(),
+            'informers': self._informers.run(),
+        }
+        events = {f'events of {n}': recorder.run() for n, recorder in enumerate(self._recorders)}
+        return components | events
+
+    async def _listen(self) -> None:
+        """The unix socket for root, and TLS on this machine's loopback for everyone with a certificate."""
+        config, plan = self._config, self._plan
+        names = serving_names(str(plan.kubernetes_vip), config.domain, [str(plan.node_address)])
+        pki = await asyncio.to_thread(ensure_certificates, config.pki, names)
+        self._tls = server_context(pki)
+        await self._server.serve_unix(config.api_socket)
+        listener = socket.create_server(('127.0.0.1', config.api_port), backlog=1024)
+        await self._server.serve_tls(listener, self._tls)
+
+    async def _listen_in_node(self) -> None:
+        """The same API for Pods, at the Node's address."""
+        listener = namespaces.socket_in(self._config.node_netns, socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((str(self._plan.node_address), API_PORT_IN_CLUSTER))
+        listener.listen(1024)
+        await self._server.serve_tls(listener, self._tls)
+
+    async def _ready(self, dns_ready: int | None) -> None:
+        """The rules are in the kernel, the Node takes Pods, the resolver answers."""
+        await self._proxy.synced.wait()
+        await self._node_is_ready()
+        if dns_ready is not None:
+            await _readable(dns_ready)
+
+    async def _node_is_ready(self) -> None:
+        ready = asyncio.Event()
+
+        def look(_: Object | None, node: Object | None) -> None:
+            conditions = (node or {}).get('status', {}).get('conditions', ())
+            if any(c['type'] == 'Ready' and c['status'] == 'True' for c in conditions):
+                ready.set()
+
+        self._informers[NODES].subscribe(look)
+        await ready.wait()
+
+    async def _connect_runtime(self) -> None:
+        """The runtime was started a moment ago, or long before: wait until it listens, while it lives."""
+        while True:
+            try:
+                await self._runtime.connect()
+                return
+            except RuntimeUnavailable:
+                if not processes.find(self._config, processes.RUNTIME):
+                    raise
+                await asyncio.sleep(CONNECT_SECONDS)
+
+    async def _keep_dns(self) -> None:
+        """Start the resolver again each time it ends."""
+        while True:
+            entry = processes.find(self._config, processes.DNS)
+            if entry is not None:
+                await _ended(entry.pid)
+                log.warning('the resolver has ended; starting it again')
+            ready = daemon.ensure_dns(self._config)
+            if ready is not None:
+                await _readable(ready)
+
+    def _recorder(self, component: str, host: str = '') -> EventRecorder:
+        recorder = EventRecorder(self._registry, component, host)
+        self._recorders.append(recorder)
+        return recorder
+
+    def _kubelet_of(self, node: str) -> Kubelet:
+        if node != self._config.node_name:
+            raise ApiError(503, 'ServiceUnavailable', f'no agent of node {node} is connected')
+        return self._agent
+
+
+async def _readable(descriptor: int) -> None:
+    """Wait until there is something to read, or the other end is closed; then close."""
+    loop = asyncio.get_running_loop()
+    readable = loop.create_future()
+    loop.add_reader(descriptor, lambda: readable.done() or readable.set_result(None))
+    try:
+        await readable
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+async def _ended(pid: int) -> None:
+    """Wait for the end of a process, ours or adopted."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    await _readable(descriptor)
+    with contextlib.suppress(ChildProcessError):  # it was started by an earlier daemon
+        os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222 - it does not wait

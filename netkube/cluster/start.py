@@ -1,0 +1,115 @@
+"""Starting a cluster: decide what it is called and addressed, then start its daemon and wait until it is ready."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from netkube.api import names
+from netkube.cluster import addressing, preflight, processes
+from netkube.cluster.config import (
+    RUN_ROOT,
+    ClusterConfig,
+    ConfigError,
+    check_name,
+    default_state_dir,
+    load,
+    merged,
+)
+
+FIRST_API_PORT = 6443
+LAST_WORDS = 12  # lines of the log that a failed start shows
+READY = 'ready'
+
+
+def resolve(name: str, state_dir: str, wanted: dict[str, object]) -> ClusterConfig:
+    """The cluster of that name with the options given, filled up with what is free; ConfigError when it cannot be."""
+    check_name(name)
+    state_dir = os.path.abspath(state_dir) if state_dir else default_state_dir(name)
+    running = RUN_ROOT / name / 'state'
+    if running.is_symlink() and os.readlink(running) != state_dir:
+        raise ConfigError(f'cluster "{name}" runs with --state-dir {os.readlink(running)}; stop it first: netkube down')
+    existing = load(name, state_dir)
+    if existing is not None:
+        return merged(existing, wanted)
+    given = {key: value for key, value in wanted.items() if value is not None}
+    config = ClusterConfig(name=name, state_dir=state_dir, **given)  # type: ignore[arg-type]
+    if problems := names.is_dns_subdomain(config.domain):
+        raise ConfigError(f'invalid --cluster-domain "{config.domain}": {problems[0]}')
+    try:
+        plan = addressing.choose(config.pod_cidr, config.service_cidr)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    port = config.api_port or free_port(FIRST_API_PORT)
+    return replace(config, pod_cidr=str(plan.pod_cidr), service_cidr=str(plan.service_cidr), api_port=port)
+
+
+def free_port(first: int) -> int:
+    """The first port from ``first`` on that nobody listens on at 127.0.0.1."""
+    for port in range(first, first + 1000):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(('127.0.0.1', port))
+            except OSError:
+                continue
+            return port
+    raise ConfigError(f'no port is free from {first} on; choose one with --api-port')
+
+
+def start(config: ClusterConfig, say: Callable[[str], None]) -> bool:
+    """Start the daemon unless it runs: True when it was started, ConfigError when it does not get ready."""
+    config.save()
+    with locked(config.state):
+        if processes.find(config, processes.DAEMON):
+            return False
+        config.run_dir.mkdir(parents=True, exist_ok=True)
+        link = config.run_dir / 'state'
+        link.unlink(missing_ok=True)
+        link.symlink_to(config.state_dir)
+        failure = _launch(config, say)
+    if failure:
+        raise ConfigError(failure)
+    return True
+
+
+def _launch(config: ClusterConfig, say: Callable[[str], None]) -> str:
+    """Wait until the daemon says that it is ready; what went wrong if it ends before."""
+    reader, writer = os.pipe()
+    log_from = config.log_file.stat().st_size if config.log_file.exists() else 0
+    arguments = [str(config.file), '--progress-fd', str(writer)]
+    processes.spawn(config, processes.DAEMON, 'netkube.cluster.daemon', arguments, pass_fds=[writer])
+    os.close(writer)
+    with os.fdopen(reader) as lines:
+        for line in lines:
+            if line.strip() == READY:
+                return ''
+            say(line.strip())
+    return _why_not(config, log_from)
+
+
+def _why_not(config: ClusterConfig, log_from: int) -> str:
+    """The doctor's words when it finds something, else the daemon's last ones."""
+    missing = [finding for finding in preflight.run_checks() if not finding.ok and finding.check.required]
+    if missing:
+        return '\n'.join(f'{found.check.name}: {found.error}; remedy: {found.check.remedy}' for found in missing)
+    with open(config.log_file, 'rb') as log:
+        log.seek(log_from)
+        words = log.read().decode(errors='replace').splitlines()[-LAST_WORDS:]
+    return '\n'.join([f'the cluster did not start; the end of {config.log_file}:', *words])
+
+
+@contextmanager
+def locked(state: Path) -> Iterator[None]:
+    """One up or down of a cluster at a time."""
+    descriptor = os.open(state / 'lock', os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,59 @@
+"""Stopping a cluster: everything it made on this machine is found by name and removed, whoever still runs."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from netkube.cluster import processes
+from netkube.cluster.addressing import AddressPlan
+from netkube.cluster.config import RUN_ROOT, ClusterConfig, load
+from netkube.cluster.machine import MachineLink
+from netkube.cluster.networks import machine_link_config
+from netkube.cluster.start import locked
+from netkube.network import namespaces
+from netkube.runtime.teardown import teardown
+
+PATIENCE = {processes.DAEMON: 5.0, processes.DNS: 1.0, processes.RUNTIME: 10.0}  # seconds after SIGTERM
+
+
+def stop(name: str, purge: bool, say: Callable[[str], None]) -> bool:
+    """Stop the cluster and undo, in reverse, what ``up`` did; True if there was anything to stop. Idempotent."""
+    config = load(name)
+    if config is None:
+        return False
+    config.state.mkdir(parents=True, exist_ok=True)
+    with locked(config.state):
+        running = config.run_dir.is_dir()
+        for role in (processes.DAEMON, processes.DNS, processes.RUNTIME):
+            say(f'stopping: {role}')
+            processes.stop(config, role, PATIENCE[role])
+        say('removing links, routes, rules and namespaces')
+        asyncio.run(_remove_network(config))
+        if config.run_dir.is_dir():
+            shutil.rmtree(config.run_dir)
+        _remove_if_empty(RUN_ROOT)
+    if purge:
+        shutil.rmtree(config.state)
+        _remove_if_empty(config.state.parent)
+    return running
+
+
+async def _remove_network(config: ClusterConfig) -> None:
+    """The Pods' namespaces and processes, the link to the machine, the Node's namespace: in that order."""
+    await asyncio.to_thread(teardown, config.cgroup, str(config.containers), config.netns_prefix)
+    plan = AddressPlan.of(config.pod_cidr, config.service_cidr)
+    link = MachineLink(machine_link_config(config, plan))
+    try:
+        await link.remove()
+    finally:
+        await link.close()
+    for name in namespaces.list_names(config.netns_prefix):
+        namespaces.delete(name)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

@@ -1,0 +1,34 @@
+"""The controllers of kube-controller-manager, one file each.
+
+Every one is made with ``(informers, recorder, now)``, its recorder reporting as its ``component``, and runs for ever;
+``RootCAController`` also wants the CA's certificate, and so is not in the table.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netkube.controllers.deployment import DeploymentController
+from netkube.controllers.endpoints import EndpointsController
+from netkube.controllers.endpointslice import EndpointSliceController
+from netkube.controllers.garbagecollector import GarbageCollector
+from netkube.controllers.namespace import NamespaceController
+from netkube.controllers.nodelifecycle import NodeLifecycleController
+from netkube.controllers.podgc import PodGCController
+from netkube.controllers.replicaset import ReplicaSetController
+from netkube.controllers.rootca import RootCAController
+from netkube.controllers.serviceaccount import ServiceAccountController
+
+CONTROLLERS: tuple[Any, ...] = (
+    NamespaceController,
+    ServiceAccountController,
+    DeploymentController,
+    ReplicaSetController,
+    EndpointSliceController,
+    EndpointsController,
+    GarbageCollector,
+    NodeLifecycleController,
+    PodGCController,
+)
+
+__all__ = ['CONTROLLERS', 'RootCAController']

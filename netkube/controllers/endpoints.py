@@ -1,0 +1,149 @@
+"""Endpoints: the older form of a Service's addresses, one object a Service. Source: pkg/controller/endpoint."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from netkube.api.errors import ApiError
+from netkube.api.meta import Key, Object, is_deleting, key_of, utc_now
+from netkube.api.resources import ENDPOINTS, PODS, SERVICES
+from netkube.client.controller import Controller
+from netkube.client.events import EventRecorder
+from netkube.client.informer import Informers
+from netkube.controllers.pods import is_ready
+from netkube.controllers.servicepods import (
+    Port,
+    ServicePods,
+    addresses_of,
+    families,
+    has_endpoint,
+    hostname,
+    is_headless,
+    resolve_ports,
+    selects,
+    target_ref,
+)
+
+MANAGED_BY = 'endpoints.kubernetes.io/managed-by'
+HEADLESS = 'service.kubernetes.io/headless'
+MANAGER = 'endpoint-controller'
+
+Addresses = tuple[Object, ...]
+
+
+def plan_subsets(service: Object, pods: Iterable[Object]) -> list[Object]:
+    """Ports that exactly the same addresses offer share a subset."""
+    offers: dict[Port | None, tuple[list[Object], list[Object]]] = defaultdict(lambda: ([], []))
+    publish_all = bool(service['spec'].get('publishNotReadyAddresses'))
+    for pod in pods:
+        ips = addresses_of(pod, families(service)[0]) if has_endpoint(pod) else []
+        if not ips or (is_deleting(pod) and not publish_all):
+            continue
+        ready = publish_all or is_ready(pod)
+        for port in _ports(service, pod):
+            offers[port][0 if ready else 1].append(render_address(service, pod, ips[0]))
+    return _pack(offers)
+
+
+def render_address(service: Object, pod: Object, ip: str) -> Object:
+    address: Object = {'ip': ip, 'targetRef': target_ref(pod)}
+    if pod['spec'].get('nodeName'):
+        address['nodeName'] = pod['spec']['nodeName']
+    name = hostname(service, pod)
+    return address | ({'hostname': name} if name else {})
+
+
+def _ports(service: Object, pod: Object) -> tuple[Port | None, ...]:
+    """None stands for a headless Service without ports: addresses alone."""
+    if not service['spec'].get('ports') and is_headless(service):
+        return (None,)
+    return resolve_ports(service, pod)
+
+
+def _pack(offers: dict[Port | None, tuple[list[Object], list[Object]]]) -> list[Object]:
+    subsets: list[Object] = []
+    for port in sorted(offers, key=lambda port: (port is not None, port)):
+        ready, not_ready = offers[port]
+        addresses = {'addresses': ready} if ready else {}
+        addresses |= {'notReadyAddresses': not_ready} if not_ready else {}
+        rendered = [_render_port(port)] if port is not None else []
+        same = next((subset for subset in subsets if _addresses(subset) == addresses), None)
+        if same is not None:
+            same['ports'] += rendered
+        else:
+            subsets.append(addresses | ({'ports': rendered} if rendered else {}))
+    return subsets
+
+
+def _addresses(subset: Object) -> Object:
+    return {field: value for field, value in subset.items() if field != 'ports'}
+
+
+def _render_port(port: Port) -> Object:
+    return {field: value for field, value in port.render().items() if value}
+
+
+def endpoints_labels(service: Object) -> dict[str, str]:
+    own = {label: value for label, value in (service['metadata'].get('labels') or {}).items() if label != HEADLESS}
+    return own | ({HEADLESS: ''} if is_headless(service) else {}) | {MANAGED_BY: MANAGER}
+
+
+class EndpointsController:
+    component = 'endpoint-controller'
+
+    def __init__(self, informers: Informers, recorder: EventRecorder, now: Callable[[], datetime] = utc_now) -> None:
+        self._client = informers.client
+        self._recorder = recorder
+        self._services = informers[SERVICES]
+        self._endpoints = informers[ENDPOINTS]
+        self._selection = ServicePods(informers)
+        self._controller = Controller('endpoints', informers, self._sync, workers=5)
+        self._controller.watch(SERVICES)
+        self._controller.watch(ENDPOINTS, _managed_key)
+        self._controller.watch(PODS, self._selection.services)
+
+    async def run(self) -> None:
+        await self._controller.run()
+
+    async def _sync(self, key: Key) -> None:
+        service, current = self._services.get(key), self._endpoints.get(key)
+        if service is None:
+            await self._delete(key)
+        elif selects(service):
+            subsets = plan_subsets(service, self._selection.pods(service))
+            await self._write(service, current, subsets, endpoints_labels(service))
+
+    async def _write(
+        self, service: Object, current: Object | None, subsets: list[Object], labels: dict[str, str]
+    ) -> None:
+        try:
+            if current is None:
+                metadata = {'namespace': service['metadata']['namespace'], 'name': service['metadata']['name']}
+                body = {'metadata': metadata | {'labels': labels}} | ({'subsets': subsets} if subsets else {})
+                await self._client.create(ENDPOINTS, {'apiVersion': 'v1', 'kind': 'Endpoints'} | body)
+            elif subsets != (current.get('subsets') or []) or labels != current['metadata'].get('labels'):
+                metadata = current['metadata'] | {'labels': labels}
+                await self._client.update(ENDPOINTS, current | {'metadata': metadata, 'subsets': subsets})
+        except ApiError as error:
+            if error.code != 409:
+                name = '/'.join(key_of(service))
+                reason = 'FailedToCreateEndpoint' if current is None else 'FailedToUpdateEndpoint'
+                self._recorder.event(service, 'Warning', reason, f'Failed to write endpoint {name}: {error.message}')
+            raise
+
+    async def _delete(self, key: Key) -> None:
+        """The Service has gone, and its Endpoints with it, whoever wrote them."""
+        if self._endpoints.get(key) is None:
+            return
+        try:
+            await self._client.delete(ENDPOINTS, *key)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+
+
+def _managed_key(endpoints: Object) -> Iterable[Key]:
+    managed = (endpoints['metadata'].get('labels') or {}).get(MANAGED_BY) == MANAGER
+    return (key_of(endpoints),) if managed else ()

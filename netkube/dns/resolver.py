@@ -1,0 +1,158 @@
+"""One query's bytes -> the answer's bytes: from the wire cache, from the zone, or from upstream.
+
+The zone follows the API through informers. While the API is away the last state goes on being answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import dns.exception
+import dns.message
+import dns.rcode
+
+from netkube.api.meta import Object
+from netkube.api.resources import ENDPOINTSLICES, NAMESPACES, SERVICES
+from netkube.client.informer import Informer, Informers
+from netkube.dns.answer import (
+    EDNS_PAYLOAD,
+    Answer,
+    Continue,
+    Elsewhere,
+    answer,
+    encode,
+    failure,
+    parse,
+    truncated,
+    udp_limit,
+)
+from netkube.dns.cache import WireCache
+from netkube.dns.objects import ServiceView, SliceView, parse_service, parse_slice, stripped
+from netkube.dns.upstream import Overloaded, Upstream, UpstreamError
+from netkube.dns.zone import Cell, Zone
+
+log = logging.getLogger(__name__)
+
+TCP_LIMIT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """What differs between UDP and TCP: the room for an answer, so also the cache, and how to ask upstream."""
+
+    cache: WireCache
+    limit: Callable[[dns.message.Message], int]
+    ask_upstream: Callable[[bytes], Awaitable[bytes]]
+
+
+class Resolver:
+    """``synced`` is set once the zone holds what the API has."""
+
+    def __init__(self, zone: Zone, upstream: Upstream) -> None:
+        self.zone = zone
+        self.synced = asyncio.Event()
+        self.udp = Transport(WireCache(), udp_limit, upstream.ask_udp)
+        self.tcp = Transport(WireCache(1024), lambda query: TCP_LIMIT, upstream.ask)
+        self._upstream = upstream
+
+    # objects
+
+    def follow(self, informers: Informers) -> None:
+        """Keep the zone as the API has it."""
+        for resource, parse_view, handler in (
+            (SERVICES, parse_service, self._on_service),
+            (ENDPOINTSLICES, parse_slice, self._on_slice),
+            (NAMESPACES, _name_of, self._on_namespace),
+        ):
+            informers.add(Informer(informers.client, resource, transform=stripped(parse_view))).subscribe(handler)
+
+    def _on_service(self, old: Object | None, new: Object | None) -> None:
+        self.change_service(_view_of(old), _view_of(new))
+
+    def _on_slice(self, old: Object | None, new: Object | None) -> None:
+        self.change_slice(_view_of(old), _view_of(new))
+
+    def _on_namespace(self, old: Object | None, new: Object | None) -> None:
+        if old is None or new is None:
+            self.set_namespace(_view_of(new) or _view_of(old), present=new is not None)
+
+    def change_service(self, old: ServiceView | None, new: ServiceView | None) -> None:
+        self._forget(self.zone.change_service(old, new))
+
+    def change_slice(self, old: SliceView | None, new: SliceView | None) -> None:
+        self._forget(self.zone.change_slice(old, new))
+
+    def set_namespace(self, name: str, *, present: bool) -> None:
+        self.zone.set_namespace(name, present=present)
+        for transport in (self.udp, self.tcp):
+            transport.cache.clear()
+
+    def _forget(self, cells: set[Cell]) -> None:
+        for transport in (self.udp, self.tcp):
+            transport.cache.drop(cells)
+
+    # queries
+
+    def resolve(self, wire: bytes, transport: Transport) -> bytes | Coroutine[Any, Any, bytes] | None:
+        """The answer, a coroutine that fetches it, or None: this deserves none."""
+        key = wire[2:]
+        if known := transport.cache.get(key) or transport.cache.find(key):
+            return wire[:2] + known
+        query = parse(wire)
+        if not isinstance(query, dns.message.Message):
+            return query
+        outcome = self._decide(query)
+        if isinstance(outcome, Elsewhere):
+            return self._forward(wire, query, transport)
+        if isinstance(outcome, Continue):
+            return self._follow_alias(query, outcome, transport)
+        encoded = encode(outcome.message, transport.limit(query))
+        if outcome.lasting:
+            put = transport.cache.put_variant if outcome.unordered else transport.cache.put
+            put(key, encoded[2:], outcome.cells)
+        return encoded
+
+    def _decide(self, query: dns.message.Message) -> Answer | Elsewhere | Continue:
+        try:
+            return answer(query, self.zone, synced=self.synced.is_set())
+        except (dns.exception.DNSException, ValueError) as error:  # a name that the API takes and DNS does not
+            log.warning('no answer for %s: %r', query.question, error)
+            return Answer(failure(query, dns.rcode.SERVFAIL))
+
+    async def _forward(self, wire: bytes, query: dns.message.Message, transport: Transport) -> bytes:
+        try:
+            reply = await transport.ask_upstream(wire)
+        except UpstreamError as error:
+            return encode(_unanswered(query, error))
+        return reply if len(reply) <= transport.limit(query) else encode(truncated(query))
+
+    async def _follow_alias(self, query: dns.message.Message, alias: Continue, transport: Transport) -> bytes:
+        """The rcode is that of the last name (RFC 6604)."""
+        question = dns.message.make_query(alias.target, alias.rdtype, use_edns=0, payload=EDNS_PAYLOAD)
+        try:
+            reply = dns.message.from_wire(await self._upstream.ask(question.to_wire()))
+        except UpstreamError as error:
+            return encode(_unanswered(query, error))
+        except dns.exception.DNSException as error:
+            log.warning('upstream on %s: %r', alias.target, error)
+            return encode(failure(query, dns.rcode.SERVFAIL))
+        alias.message.answer += reply.answer
+        alias.message.set_rcode(reply.rcode())
+        return encode(alias.message, transport.limit(query))
+
+
+def _name_of(obj: Object) -> str:
+    return obj['metadata']['name']
+
+
+def _view_of(obj: Object | None) -> Any:
+    return obj and obj['view']
+
+
+def _unanswered(query: dns.message.Message, error: UpstreamError) -> dns.message.Message:
+    log.info('upstream on %s: %s', query.question[0], error)
+    return failure(query, dns.rcode.REFUSED if isinstance(error, Overloaded) else dns.rcode.SERVFAIL)

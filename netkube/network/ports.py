@@ -1,0 +1,132 @@
+"""A Pod's link: ``eth0`` in its namespace, and at the other end a port of the Node's bridge.
+
+```
+   Pod's namespace                    Node's namespace
+   eth0  10.244.0.7/32  =========  nk1f0c... (isolated port)   netkube0  10.244.0.1
+   default via 10.244.0.1 onlink                               10.244.0.7 dev netkube0
+```
+
+All that goes from Pod to Pod is routed by the Node, never bridged: ports are isolated, each Pod's /32 is a route of
+the Node, and both sides know each other's MAC for good, so nothing is ever broadcast.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from socket import if_nametoindex
+
+from netkube.network.addresses import ensure_address, mac_of
+from netkube.network.links import (
+    Link,
+    Peer,
+    add_veth,
+    delete_link,
+    find_pair,
+    get_link,
+    isolate_port,
+    set_master,
+    set_up,
+    without_ipv6_addresses,
+)
+from netkube.network.namespaces import opened
+from netkube.network.neighbours import delete_neighbour, ensure_forwarding, ensure_neighbour
+from netkube.network.netlink import Message, Netlink, netlink_in
+from netkube.network.routes import DEFAULT, delete_route, ensure_route
+
+POD_LINK = 'eth0'
+MAX_PORTS = 1023  # of one bridge: BR_MAX_PORTS of the kernel, and port 0 is not used
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """The Node's bridge: its link's index, and the address that is the Pods' gateway."""
+
+    index: int
+    gateway: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """``link`` names the Node's end, ``namespace`` (under /run/netns) holds the Pod's; ``alias`` says whose it is."""
+
+    link: str
+    namespace: str
+    address: IPv4Address
+    alias: str
+
+
+def ensure_port(node: Netlink, bridge: Bridge, port: Port) -> None:
+    """The Pod's namespace is plugged in. If that fails nothing is left of it.
+
+    Call it in the Node's namespace. FileNotFoundError: the Pod's namespace does not exist.
+    """
+    with (
+        opened(port.namespace) as namespace,
+        netlink_in(namespace) as pod,
+        _undone_on_failure(node, bridge, port),
+    ):
+        _connect(node, bridge, port, pod, namespace)
+        eth0 = get_link(pod, POD_LINK)
+        node.request(*node_side(bridge, port, if_nametoindex(port.link)))
+        pod.request(*pod_side(eth0, bridge, port.address))
+
+
+def forget_address(bridge: Bridge, address: IPv4Address) -> tuple[Message, Message]:
+    return delete_route(_host(address), bridge.index), delete_neighbour(bridge.index, address)
+
+
+def node_side(bridge: Bridge, port: Port, index: int) -> list[Message]:
+    mac = mac_of(port.address)
+    return [
+        ensure_forwarding(index, mac),
+        ensure_neighbour(bridge.index, port.address, mac),
+        ensure_route(_host(port.address), bridge.index),
+    ]
+
+
+def pod_side(eth0: Link, bridge: Bridge, address: IPv4Address) -> list[Message]:
+    return [
+        set_up('lo'),
+        without_ipv6_addresses(POD_LINK),
+        set_up(POD_LINK),
+        ensure_address(eth0.index, address),
+        ensure_neighbour(eth0.index, bridge.gateway, mac_of(bridge.gateway)),
+        ensure_route(DEFAULT, eth0.index, via=bridge.gateway),
+    ]
+
+
+def _connect(node: Netlink, bridge: Bridge, port: Port, pod: Netlink, namespace: int) -> None:
+    """The veth exists; one that is there already, between these two, stays."""
+    add = add_veth(port.link, mac_of(bridge.gateway), Peer(POD_LINK, namespace, mac_of(port.address)), bridge.index)
+    isolate = isolate_port(port.link, port.alias)
+    try:
+        node.request(add)
+    except FileExistsError:
+        if find_pair(node, port.link, pod, POD_LINK):
+            node.request(set_master(port.link, bridge.index))
+        else:
+            node.request(delete_link(port.link))
+            pod.request(delete_link(POD_LINK))
+            node.request(add)
+    except OSError as error:
+        if error.errno == errno.EXFULL:
+            raise OSError(error.errno, f'the bridge has {MAX_PORTS} ports, the most that Linux allows') from error
+        raise
+    node.request(isolate)
+
+
+@contextmanager
+def _undone_on_failure(node: Netlink, bridge: Bridge, port: Port) -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        node.request(delete_link(port.link), *forget_address(bridge, port.address))
+        raise
+
+
+def _host(address: IPv4Address) -> IPv4Network:
+    return IPv4Network((address, 32))

@@ -1,0 +1,366 @@
+"""The node agent: one loop over the Pods bound to this Node.
+
+``sync`` re-reads the Pod, compares it with what the runtime has, does what the plan says and writes the status.
+Whatever happens (an object changed, a container ended, a probe changed its mind, time went by) only queues the
+Pod's key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from netkube.api.errors import ApiError
+from netkube.api.meta import Key, Object, is_deleting, key_of, utc_now
+from netkube.api.resources import CONFIGMAPS, PODS, SECRETS, SERVICES, Resource
+from netkube.client.controller import Controller
+from netkube.client.events import EventRecorder
+from netkube.client.informer import Informers
+from netkube.client.interface import Client
+from netkube.client.kubelet import ExecSession, LogOptions
+from netkube.node import honoured, serving
+from netkube.node.actions import RETRY, Actions, Machinery, NotYet
+from netkube.node.config import NodeConfig
+from netkube.node.environment import MASTER_SERVICE, Sources
+from netkube.node.handlers import Handlers
+from netkube.node.lease import NodeRegistration
+from netkube.node.machine import read_machine_info
+from netkube.node.network import NodeNetwork
+from netkube.node.nodestatus import capacity
+from netkube.node.plan import NO_IMAGE, Observed, Plan, is_past_deadline, plan_end, plan_pod
+from netkube.node.podspec import is_terminal
+from netkube.node.record import PodRecord, PodRecords
+from netkube.node.references import references_of
+from netkube.node.sandboxes import Sandboxes
+from netkube.node.sockets import NodeSockets
+from netkube.node.status import Facts, pod_status, without_sandbox
+from netkube.node.terminationmessage import with_log_message
+from netkube.runtime.client import RuntimeClient
+from netkube.runtime.cri import ContainerStatus, CriError
+
+log = logging.getLogger(__name__)
+
+WORKERS = 16
+USES_INDEX = 'references'
+DEADLINE_EXCEEDED = ('DeadlineExceeded', 'Pod was active on the node longer than the specified deadline')
+
+
+class NodeAgent:
+    """The kubelet of ``config.node_name``; implements netkube.client.kubelet.Kubelet.
+
+    ``runtime`` is connected and ``network`` started by whoever makes the agent.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        informers: Informers,
+        runtime: RuntimeClient,
+        network: NodeNetwork,
+        config: NodeConfig,
+        recorder: EventRecorder,
+        *,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.registered = asyncio.Event()  # the Node exists and is ready
+        self._client, self._runtime, self._network, self._config = client, runtime, network, config
+        self._recorder, self._now = recorder, now
+        self._informers = informers
+        self._records = PodRecords()
+        self._sandboxes = Sandboxes(runtime, network, config, now)
+        self._sockets = NodeSockets(network.config.netns)
+        self._controller = Controller('node', informers, self._sync, workers=WORKERS, expected=(CriError, OSError))
+        informers[PODS].add_index(USES_INDEX, references_of)
+        self._controller.watch(PODS, self._keys_of_pod)
+        for resource in (CONFIGMAPS, SECRETS):
+            self._controller.watch(resource, self._keys_of_users(resource))
+        self._services = informers[SERVICES]
+        self._actions: Actions  # made by run(), which knows the machine and has tasks
+
+    async def run(self) -> None:
+        events = self._runtime.events()
+        info = await asyncio.to_thread(read_machine_info)
+        await self._sandboxes.start()
+        for resource in (PODS, CONFIGMAPS, SECRETS, SERVICES):
+            await self._informers[resource].synced.wait()
+        await self._adopt()
+        registration = NodeRegistration(self._client, self._config, info, now=self._now)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._actions = Actions(self._machinery(tasks, capacity(self._config, info)))
+                tasks.create_task(self._follow_runtime(events), name='runtime events')
+                tasks.create_task(self._controller.run(), name='pods')
+                tasks.create_task(registration.run(), name='registration')
+                await registration.registered.wait()
+                self.registered.set()
+        finally:
+            self._sockets.close()
+
+    def _machinery(self, tasks: asyncio.TaskGroup, allocatable: dict[str, str]) -> Machinery:
+        configmaps, secrets = self._informers[CONFIGMAPS], self._informers[SECRETS]
+
+        def spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+            return tasks.create_task(work)
+
+        return Machinery(
+            config=self._config,
+            runtime=self._runtime,
+            sandboxes=self._sandboxes,
+            handlers=Handlers(self._sockets.dial, self._runtime),
+            sources=Sources(lambda *key: configmaps.get(key), lambda *key: secrets.get(key)),
+            services=self._services_for,
+            allocatable=allocatable,
+            recorder=self._recorder,
+            spawn=spawn,
+            wake=lambda record: self._controller.queue.add(record.key),
+            now=self._now,
+        )
+
+    # what queues a key
+
+    def _is_ours(self, pod: Object) -> bool:
+        return pod['spec'].get('nodeName') == self._config.node_name
+
+    def _keys_of_pod(self, pod: Object) -> Iterable[Key]:
+        return (key_of(pod),) if self._is_ours(pod) else ()
+
+    def _keys_of_users(self, resource: Resource) -> Callable[[Object], Iterable[Key]]:
+        """The Pods whose volumes or variables come from an object."""
+        pods = self._informers[PODS]
+
+        def keys(obj: Object) -> Iterable[Key]:
+            users = pods.by_index(USES_INDEX, (resource.plural, *key_of(obj)))
+            return [key_of(pod) for pod in users if self._is_ours(pod)]
+
+        return keys
+
+    async def _follow_runtime(self, events: AsyncIterator[ContainerStatus]) -> None:
+        """RuntimeUnavailable when the runtime ends: without it there is no node."""
+        async for status in events:
+            record = self._records.find(status.sandbox_id)
+            if record is not None and record.sandbox:
+                record.see_container(status)
+                self._controller.queue.add(record.key)
+
+    def _services_for(self, namespace: str) -> list[Object]:
+        master = self._services.get(MASTER_SERVICE)
+        found = self._services.list(namespace)
+        return [master, *found] if master is not None and namespace != MASTER_SERVICE[0] else found
+
+    # start
+
+    async def _adopt(self) -> None:
+        """Find again what an earlier life of the agent left running; what nobody wants any more goes."""
+        ports = await self._network.ports()
+        sandboxes = await self._runtime.list_pod_sandboxes()
+        for sandbox in sandboxes:
+            record = self._records.ensure(sandbox.id, (sandbox.namespace, sandbox.name))
+            await self._sandboxes.adopt(record, sandbox, ports)
+            self._controller.queue.add(record.key)
+        for status in await self._runtime.list_containers():
+            known = self._records.find(status.sandbox_id)
+            if known is not None:
+                known.see_container(status)
+        wanted = {pod['metadata']['uid'] for pod in self._informers[PODS].list() if self._is_ours(pod)}
+        wanted |= {sandbox.id for sandbox in sandboxes}
+        for uid in await asyncio.to_thread(self._sandboxes.known_directories) - wanted:
+            await self._sandboxes.remove_files(uid)
+
+    # one Pod
+
+    async def _sync(self, key: Key) -> None:
+        pod = self._informers[PODS].get(key)
+        if pod is not None and not self._is_ours(pod):
+            pod = None
+        for record in self._records.of(key):
+            if pod is None or record.uid != pod['metadata']['uid']:
+                await self._end_orphan(record)
+        if pod is None:
+            return
+        record = self._records.ensure(pod['metadata']['uid'], key)
+        record.see_pod(pod)
+        if record.pod is not None and not record.gone:
+            await self._sync_pod(record, record.pod)
+
+    async def _sync_pod(self, record: PodRecord, pod: Object) -> None:
+        if is_deleting(pod):
+            await self._end(record)
+        elif is_terminal(pod):
+            await self._clean_up(record)
+        elif is_past_deadline(pod, self._now()):
+            await self._fail(record, DEADLINE_EXCEEDED)
+        else:
+            await self._run_pod(record, pod)
+
+    async def _run_pod(self, record: PodRecord, pod: Object) -> None:
+        fields = honoured.unhonoured(pod)
+        if fields:
+            self._actions.event_once(record, 'unhonoured', 'Warning', 'NotHonoured', honoured.message(fields))
+        record.refused.clear()
+        if record.sandbox:
+            await self._actions.refresh_volumes(record)
+            self._actions.attend_all(record)
+        plan = await self._carry_out(record, lambda observed: plan_pod(pod, observed, self._now()))
+        await self._read_messages(record, pod)
+        self._announce(record, pod, plan)
+        await self._write_status(record, lambda pod: pod_status(pod, self._facts(record, plan.waiting), self._now()))
+        if plan.look_again is not None:
+            self._look_again(record, plan.look_again)
+
+    async def _carry_out(self, record: PodRecord, plan_for: Callable[[Observed], Plan]) -> Plan:
+        """Plan and act until there is nothing left to do now; the last plan."""
+        plan = plan_for(record.observed())
+        try:
+            while plan.actions:
+                for action in plan.actions:
+                    await self._actions.carry_out(record, action)
+                plan = plan_for(record.observed())
+        except NotYet:
+            self._look_again(record, self._now() + RETRY)
+        return plan
+
+    async def _clean_up(self, record: PodRecord) -> None:
+        """The Pod has ended and the API knows: give back everything but its logs."""
+        await self._carry_out(record, plan_end)
+        if not record.sandbox:
+            await self._write_status(record, lambda pod: without_sandbox(pod, self._now()))
+
+    async def _fail(self, record: PodRecord, failure: tuple[str, str]) -> None:
+        """Stop everything, then report the failure; that makes the Pod terminal."""
+        ended = not await self._stop_all(record)
+        await self._write_status(
+            record, lambda pod: pod_status(pod, self._facts(record, ended=ended, failure=failure), self._now())
+        )
+
+    async def _end(self, record: PodRecord) -> None:
+        """The Pod is being deleted: stop, report the end, remove everything, let the API forget it."""
+        if await self._stop_all(record):
+            await self._write_status(record, lambda pod: pod_status(pod, self._facts(record), self._now()))
+            return
+        if record.pod is not None and not is_terminal(record.pod):
+            await self._read_messages(record, record.pod)
+            await self._write_status(record, lambda pod: pod_status(pod, self._facts(record, ended=True), self._now()))
+        await self._remove(record)
+        await self._report_gone(record)
+
+    async def _end_orphan(self, record: PodRecord) -> None:
+        """The API does not know the Pod any more."""
+        if record.gone:
+            self._records.forget(record)
+            return
+        record.pod = None
+        if not await self._stop_all(record):
+            await self._remove(record)
+            self._records.forget(record)
+
+    async def _stop_all(self, record: PodRecord) -> bool:
+        """Tell all containers to stop; whether some still run."""
+        if not record.running():
+            return False
+        await self._actions.hasten(record)
+        for action in plan_end(record.observed()).actions:
+            await self._actions.carry_out(record, action)
+        return True
+
+    async def _remove(self, record: PodRecord) -> None:
+        await self._sandboxes.remove(record)
+        await self._sandboxes.remove_files(record.uid)
+
+    async def _report_gone(self, record: PodRecord) -> None:
+        namespace, name = record.key
+        try:
+            await self._client.delete(PODS, namespace, name, uid=record.uid, grace_period_seconds=0)
+        except ApiError as error:
+            if error.code not in (404, 409):  # gone already; another Pod has the name
+                raise
+        record.gone = True
+
+    # telling
+
+    def _facts(
+        self,
+        record: PodRecord,
+        waiting: Any = None,
+        *,
+        ended: bool = False,
+        failure: tuple[str, str] | None = None,
+    ) -> Facts:
+        return Facts(
+            host_ip=self._config.node_address,
+            pod_ip=str(record.address) if record.sandbox and record.address else '',
+            sandbox=record.sandbox,
+            containers=record.all_containers(),
+            waiting=waiting or {},
+            ready=record.ready(),
+            started=record.started(),
+            ended=ended,
+            failure=failure,
+        )
+
+    def _announce(self, record: PodRecord, pod: Object, plan: Plan) -> None:
+        """The events of containers that wait, each said once."""
+        metadata = pod['metadata']
+        for name, waiting in plan.waiting.items():
+            identity = f'{waiting.reason} {name} {waiting.until}'
+            if waiting.reason == 'CrashLoopBackOff':
+                who = f'{name} in pod {metadata["name"]}_{metadata["namespace"]}({metadata["uid"]})'
+                message = f'Back-off restarting failed container {who}'
+                self._actions.event_once(record, identity, 'Warning', 'BackOff', message)
+            elif waiting.reason == NO_IMAGE:
+                self._actions.event_once(record, identity, 'Warning', NO_IMAGE, waiting.message)
+
+    async def _read_messages(self, record: PodRecord, pod: Object) -> None:
+        """terminationMessagePolicy FallbackToLogsOnError."""
+        for status in list(record.containers.values()):
+            path = self._config.log_dir(record.uid, status.name) / f'{status.attempt}.log'
+            record.containers[status.id] = await with_log_message(pod, status, path)
+
+    async def _write_status(self, record: PodRecord, make: Callable[[Object], Object]) -> None:
+        """Only if it differs; over a newer version of the Pod if ours is stale."""
+        while record.pod is not None:
+            status = make(record.pod)
+            if status == record.pod.get('status'):
+                return
+            try:
+                record.pod = await self._client.update(PODS, {**record.pod, 'status': status}, 'status')
+                return
+            except ApiError as error:
+                if error.code == 404:
+                    return
+                if error.code != 409:
+                    raise
+            newest = await self._client.get(PODS, *record.key)
+            if newest['metadata']['uid'] != record.uid:
+                return
+            record.see_pod(newest)
+
+    def _look_again(self, record: PodRecord, at: datetime) -> None:
+        self._controller.queue.add_after(record.key, max(0.0, (at - self._now()) / timedelta(seconds=1)))
+
+    # netkube.client.kubelet.Kubelet
+
+    def logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+        record = serving.get_record(self._records.of((namespace, pod)), pod)
+        return serving.read_container_log(record, container, options, self._config, self._now())
+
+    async def exec(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        argv: list[str],
+        *,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        tty: bool = False,
+    ) -> ExecSession:
+        record = serving.get_record(self._records.of((namespace, pod)), pod)
+        id = serving.running_container(record, container)
+        try:
+            return await self._runtime.exec(id, argv, stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)
+        except CriError as error:
+            raise serving.as_api_error(error) from error

@@ -1,0 +1,130 @@
+"""What the runtime is asked to run for one container: pure but for resolving subPaths, which are links on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from netkube.api.meta import Object
+from netkube.node.environment import ConfigError, command_line
+from netkube.node.expansion import expand
+from netkube.node.plan import StartContainer
+from netkube.node.podspec import IMAGE_ANNOTATION, RESTARTS_ANNOTATION
+from netkube.runtime.cri import DEFAULT_CAPABILITIES, ContainerConfig, Mount
+
+TERMINATION_LOG = '/dev/termination-log'
+
+
+@dataclass(frozen=True, slots=True)
+class PodFiles:
+    """Where the files of a Pod are on the machine."""
+
+    hosts: Path
+    resolv_conf: Path
+    volumes: Mapping[str, Path]
+
+
+def container_id(pod_uid: str, name: str, attempt: int) -> str:
+    """64 hexadecimal digits, always the same: an attempt cannot be created twice."""
+    return hashlib.sha256(f'{pod_uid}/{name}/{attempt}'.encode()).hexdigest()
+
+
+def container_config(
+    pod: Object,
+    container: Object,
+    start: StartContainer,
+    variables: Mapping[str, str],
+    files: PodFiles,
+    *,
+    hostname: str,
+    log_path: Path,
+    hide: tuple[str, ...] = (),
+) -> ContainerConfig:
+    """ConfigError when something it names is missing."""
+    security = {**(pod['spec'].get('securityContext') or {}), **(container.get('securityContext') or {})}
+    _check_user(pod, container, security)
+    return ContainerConfig(
+        id=container_id(pod['metadata']['uid'], container['name'], start.attempt),
+        sandbox_id=pod['metadata']['uid'],
+        name=container['name'],
+        attempt=start.attempt,
+        argv=command_line(container, variables),
+        env={'HOSTNAME': hostname, **variables},
+        working_dir=container.get('workingDir', ''),
+        mounts=tuple(_mounts(container, variables, files)),
+        log_path=str(log_path),
+        hostname=hostname,
+        user=security.get('runAsUser'),
+        group=security.get('runAsGroup'),
+        supplemental_groups=_groups(security),
+        capabilities=capabilities(security.get('capabilities') or {}),
+        no_new_privileges=security.get('allowPrivilegeEscalation') is False,
+        read_only_root=security.get('readOnlyRootFilesystem', False),
+        hide=hide,
+        termination_log=container.get('terminationMessagePath', TERMINATION_LOG),
+        annotations={IMAGE_ANNOTATION: container.get('image', ''), RESTARTS_ANNOTATION: str(start.restarts)},
+    )
+
+
+def capabilities(wanted: Mapping[str, Any]) -> tuple[str, ...]:
+    """The runtimes' default set, less ``drop``, and ``add``; ALL drops everything first."""
+    drop = {_capability(name) for name in wanted.get('drop') or ()}
+    add = [_capability(name) for name in wanted.get('add') or ()]
+    kept = () if 'ALL' in drop else tuple(name for name in DEFAULT_CAPABILITIES if name not in drop)
+    return (*kept, *(name for name in dict.fromkeys(add) if name not in kept))
+
+
+def _capability(name: str) -> str:
+    return name.upper().removeprefix('CAP_')
+
+
+def _groups(security: Mapping[str, Any]) -> tuple[int, ...]:
+    groups = list(security.get('supplementalGroups') or ())
+    if security.get('fsGroup') is not None:
+        groups.append(security['fsGroup'])
+    return tuple(dict.fromkeys(groups))
+
+
+def _check_user(pod: Object, container: Object, security: Mapping[str, Any]) -> None:
+    """runAsNonRoot; without an image, who is not said to be someone is root."""
+    if not security.get('runAsNonRoot') or security.get('runAsUser'):
+        return
+    metadata = pod['metadata']
+    who = f'(pod: "{metadata["name"]}_{metadata["namespace"]}({metadata["uid"]})", container: {container["name"]})'
+    if security.get('runAsUser') == 0:
+        raise ConfigError(f"container's runAsUser breaks non-root policy {who}")
+    raise ConfigError(f'container has runAsNonRoot and image will run as root {who}')
+
+
+def _mounts(container: Object, variables: Mapping[str, str], files: PodFiles) -> list[Mount]:
+    own = {mount['mountPath'].rstrip('/'): mount for mount in container.get('volumeMounts') or ()}
+    mounts = [
+        Mount(str(path), target)
+        for target, path in (('/etc/hosts', files.hosts), ('/etc/resolv.conf', files.resolv_conf))
+        if target not in own
+    ]
+    for target, mount in sorted(own.items(), key=lambda item: item[0].count('/')):
+        mounts.append(Mount(str(_source(mount, variables, files)), target or '/', mount.get('readOnly', False)))
+    return mounts
+
+
+def _source(mount: Mapping[str, Any], variables: Mapping[str, str], files: PodFiles) -> Path:
+    directory = files.volumes.get(mount['name'])
+    if directory is None:
+        raise ConfigError(f'cannot find volume "{mount["name"]}" to mount')
+    sub_path = mount.get('subPath') or expand(mount.get('subPathExpr', ''), variables)
+    return resolve_sub_path(directory, sub_path) if sub_path else directory
+
+
+def resolve_sub_path(directory: Path, sub_path: str) -> Path:
+    """The file or directory itself, made if missing; a link that leads out of the volume is refused."""
+    path, root = os.path.realpath(directory / sub_path), os.path.realpath(directory)
+    if sub_path.startswith('/') or not (path + '/').startswith(root + '/'):
+        raise ConfigError(f'subPath "{sub_path}" is not inside its volume')
+    if not os.path.exists(path):
+        os.makedirs(path)
+    return Path(path)

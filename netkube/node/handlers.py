@@ -1,0 +1,236 @@
+"""httpGet, tcpSocket, exec and sleep: what probes and lifecycle hooks do.
+
+Everything but exec is done on the event loop, over sockets that live in the Node's network namespace (``dial``).
+Source: kubernetes pkg/probe/{http,tcp,exec}; the messages are theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from netkube.api.meta import Object
+from netkube.runtime.client import RuntimeClient
+from netkube.runtime.cri import CriError
+
+Dial = Callable[[socket.AddressFamily], Awaitable[socket.socket]]  # a non-blocking socket in the Node's namespace
+MAX_REDIRECTS = 10
+USER_AGENT = 'kube-probe/1.37'
+EXEC_OUTPUT = 10 * 1024
+GO_ERRORS = {
+    errno.ECONNREFUSED: 'connection refused',
+    errno.EHOSTUNREACH: 'no route to host',
+    errno.ENETUNREACH: 'network is unreachable',
+    errno.ECONNRESET: 'connection reset by peer',
+    errno.ETIMEDOUT: 'connection timed out',
+}
+
+
+class HandlerFailed(Exception):
+    """The check says no, or the hook did not succeed; the message is what the event shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The container that is checked."""
+
+    container: Object  # its specification
+    container_id: str
+    pod_ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """``run`` returns when the handler has succeeded and raises HandlerFailed when it has not."""
+
+    dial: Dial
+    runtime: RuntimeClient
+
+    async def run(self, handler: Mapping[str, Any], target: Target, timeout: float) -> None:
+        if action := handler.get('httpGet'):
+            await self._http_get(action, target, timeout)
+        elif action := handler.get('tcpSocket'):
+            await self._tcp(action, target, timeout)
+        elif action := handler.get('exec'):
+            await self._exec(action.get('command') or [], target, timeout)
+        elif action := handler.get('sleep'):
+            await asyncio.sleep(min(action['seconds'], timeout))
+        else:
+            raise HandlerFailed(f'netkube cannot do {", ".join(set(handler) & {"grpc"}) or "this kind of"} probe yet')
+
+    async def _tcp(self, action: Mapping[str, Any], target: Target, timeout: float) -> None:
+        host, port = action.get('host') or target.pod_ip, resolve_port(action['port'], target.container)
+        async with self._connection(host, port, None, timeout):
+            pass
+
+    async def _http_get(self, action: Mapping[str, Any], target: Target, timeout: float) -> None:
+        url = http_url(action, target)
+        try:
+            async with asyncio.timeout(timeout):
+                status = await self._follow(url, request_headers(action))
+        except TimeoutError:
+            raise HandlerFailed(
+                f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
+            ) from None
+        except (OSError, EOFError, ValueError) as error:
+            raise HandlerFailed(f'Get "{url}": {_words(error)}') from None
+        except HandlerFailed as error:
+            raise HandlerFailed(f'Get "{url}": {error}') from None
+        if not 200 <= status < 400:
+            raise HandlerFailed(f'HTTP probe failed with statuscode: {status}')
+
+    async def _follow(self, url: str, headers: Mapping[str, str]) -> int:
+        """The status of the last answer, after redirects within the same host (another host is success enough)."""
+        origin = urlsplit(url).hostname
+        for _ in range(MAX_REDIRECTS):
+            status, location = await self._fetch(url, headers)
+            if not 300 <= status < 400 or not location:
+                return status
+            url = urljoin(url, location)
+            if urlsplit(url).hostname != origin:
+                return status
+        raise HandlerFailed('stopped after 10 redirects')
+
+    async def _fetch(self, url: str, headers: Mapping[str, str]) -> tuple[int, str]:
+        """Status and Location; the body stays unread."""
+        parts = urlsplit(url)
+        tls = parts.scheme == 'https'
+        port = parts.port or (443 if tls else 80)
+        async with self._connection(parts.hostname or '', port, _any_certificate() if tls else None, None) as streams:
+            reader, writer = streams
+            writer.write(render_request(url, headers))
+            status, fields = await read_head(reader)
+            return status, fields.get('location', '')
+
+    async def _exec(self, command: list[str], target: Target, timeout: float) -> None:
+        try:
+            code, stdout, stderr = await self.runtime.exec_sync(target.container_id, command, timeout)
+        except TimeoutError:
+            raise HandlerFailed(f'command timed out: "{" ".join(command)}" timed out after {timeout:g}s') from None
+        except CriError as error:
+            raise HandlerFailed(error.message) from None
+        if code != 0:
+            raise HandlerFailed((stdout + stderr)[:EXEC_OUTPUT].decode(errors='replace'))
+
+    @asynccontextmanager
+    async def _connection(self, host: str, port: int, tls: ssl.SSLContext | None, timeout: float | None):  # type: ignore[no-untyped-def]
+        """A connection from the Node to an address, or to a name that the machine can resolve."""
+        try:
+            async with asyncio.timeout(timeout):
+                address = await _resolve(host)
+                sock = await self._connect(address, port)
+        except TimeoutError:
+            raise HandlerFailed(f'dial tcp {_join(host, port)}: i/o timeout') from None
+        except OSError as error:
+            raise HandlerFailed(f'dial tcp {_join(host, port)}: {_words(error)}') from None
+        reader, writer = await _streams(sock, host, tls)
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+
+    async def _connect(self, address: str, port: int) -> socket.socket:
+        family = socket.AF_INET6 if ':' in address else socket.AF_INET
+        sock = await self.dial(family)
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, (address, port))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
+async def _streams(
+    sock: socket.socket, host: str, tls: ssl.SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    try:
+        return await asyncio.open_connection(sock=sock, ssl=tls, server_hostname=host if tls else None)
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _resolve(host: str) -> str:
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return str(found[0][4][0])
+
+
+def _any_certificate() -> ssl.SSLContext:
+    """As the kubelet: a probe does not verify."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def resolve_port(port: int | str, container: Object) -> int:
+    """A number, or the container's port of that name."""
+    if isinstance(port, int) or port.isdecimal():
+        return int(port)
+    for declared in container.get('ports') or ():
+        if declared.get('name') == port:
+            return declared['containerPort']
+    raise HandlerFailed(f'couldn\'t find port: "{port}"')
+
+
+def http_url(action: Mapping[str, Any], target: Target) -> str:
+    scheme = action.get('scheme', 'HTTP').lower()
+    host = action.get('host') or target.pod_ip
+    path = '/' + (action.get('path') or '').lstrip('/')
+    return f'{scheme}://{_join(host, resolve_port(action["port"], target.container))}{path}'
+
+
+def request_headers(action: Mapping[str, Any]) -> dict[str, str]:
+    headers = {'User-Agent': USER_AGENT, 'Accept': '*/*'}
+    for header in action.get('httpHeaders') or ():
+        name = '-'.join(part.capitalize() for part in header['name'].split('-'))
+        headers[name] = header.get('value', '')
+    return {name: value for name, value in headers.items() if value or name not in ('User-Agent', 'Accept')}
+
+
+def render_request(url: str, headers: Mapping[str, str]) -> bytes:
+    parts = urlsplit(url)
+    target = parts._replace(scheme='', netloc='', fragment='').geturl() or '/'
+    lines = [f'GET {target} HTTP/1.1', f'Host: {headers.get("Host", parts.netloc)}']
+    lines += [f'{name}: {value}' for name, value in headers.items() if name != 'Host']
+    return ('\r\n'.join([*lines, 'Connection: close']) + '\r\n\r\n').encode('latin-1', 'replace')
+
+
+async def read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
+    """The status and the header fields (lower case) of an answer. ValueError if it is no HTTP."""
+    line = (await reader.readline()).decode('latin-1')
+    if not line:
+        raise EOFError('EOF')
+    version, _, rest = line.partition(' ')
+    if not version.startswith('HTTP/') or not rest[:3].isdecimal():
+        raise ValueError(f'net/http: HTTP/1.x transport connection broken: malformed HTTP response "{line.rstrip()}"')
+    fields: dict[str, str] = {}
+    while line := (await reader.readline()).decode('latin-1').rstrip('\r\n'):
+        name, _, value = line.partition(':')
+        fields[name.strip().lower()] = value.strip()
+    return int(rest[:3]), fields
+
+
+def _join(host: str, port: int) -> str:
+    return f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
+
+
+def _words(error: BaseException) -> str:
+    """A failure in Go's words, which probes' events show."""
+    if not isinstance(error, OSError):
+        return str(error) or 'EOF'
+    if error.errno in GO_ERRORS:
+        verb = 'read: ' if error.errno == errno.ECONNRESET else 'connect: '
+        return verb + GO_ERRORS[error.errno]
+    return (os.strerror(error.errno).lower() if error.errno else str(error)) or type(error).__name__

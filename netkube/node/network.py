@@ -1,0 +1,194 @@
+"""A Node's side of the Pod network: its namespace, its bridge, and a port for each Pod.
+
+Everything is derived from the configuration and asked of the kernel again at each start, so ``start`` over a running
+network, or over half of one, ends in the same state and disturbs no connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from contextlib import closing
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from socket import if_nametoindex
+
+from netkube.network import namespaces, sysctl
+from netkube.network.addresses import ensure_address, mac_of
+from netkube.network.links import (
+    NAME_LENGTH,
+    add_bridge,
+    delete_dying,
+    find_link,
+    list_links,
+    list_names,
+    mark_dying,
+    set_up,
+)
+from netkube.network.namespaces import NamespaceThread
+from netkube.network.neighbours import list_neighbours
+from netkube.network.netlink import Netlink
+from netkube.network.ports import Bridge, Port, ensure_port, forget_address
+from netkube.network.routes import ensure_route, ensure_unreachable
+
+PORT_PREFIX = 'nk'
+
+SETTINGS = (
+    ('net/ipv6/conf/default/disable_ipv6', 1),  # before any link is up: each port would flood multicast to all
+    ('net/ipv4/ip_forward', 1),
+    # A namespace inherits the machine's values of the following, and a link its namespace's default.
+    ('net/ipv4/conf/all/rp_filter', 1),  # a Pod cannot send as somebody outside; every path here is symmetric
+    ('net/ipv4/conf/default/rp_filter', 1),
+    ('net/ipv4/conf/all/send_redirects', 0),  # Pods share one bridge but cannot talk past the Node
+    ('net/ipv4/conf/default/send_redirects', 0),
+    # With these on, br_netfilter answers a Service's address by bridging, which the port's isolation drops. They
+    # exist only where that module is loaded, and are on in every namespace from that moment.
+    ('net/bridge/bridge-nf-call-iptables', 0),
+    ('net/bridge/bridge-nf-call-ip6tables', 0),
+    ('net/bridge/bridge-nf-call-arptables', 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeNetworkConfig:
+    """``netns`` is the Node's namespace; ``pod_cidr`` and ``service_cidr`` are the whole cluster's.
+
+    The Node's addresses are all on the bridge: ``gateway`` of its Pods, ``node_address`` (its InternalIP), and
+    ``dns_vip``, where the resolver listens.
+    """
+
+    netns: str
+    pod_cidr: IPv4Network
+    service_cidr: IPv4Network
+    gateway: IPv4Address
+    node_address: IPv4Address
+    dns_vip: IPv4Address
+    bridge: str = 'netkube0'
+
+
+def link_name(pod_uid: str) -> str:
+    """The name of the Pod's port in the Node's namespace."""
+    digest = hashlib.sha256(pod_uid.encode()).hexdigest()
+    return PORT_PREFIX + digest[: NAME_LENGTH - len(PORT_PREFIX)]
+
+
+def delete_unplugged() -> None:
+    """For a thread of its own: all links marked so far are deleted at once."""
+    with closing(Netlink()) as netlink:
+        netlink.request(delete_dying())
+
+
+class NodeNetwork:
+    """Every method is idempotent. The work is done in a thread that lives in the Node's namespace."""
+
+    def __init__(self, config: NodeNetworkConfig) -> None:
+        self.config = config
+        self._thread = NamespaceThread(config.netns)
+        self._deleting = NamespaceThread(config.netns)  # which waits 20 ms each time; no Pod's start waits for that
+        self._plane = Plane(config)
+
+    async def start(self) -> None:
+        """The Node's namespace, settings, bridge and routes are there; ports of Pods that have gone are not."""
+        await asyncio.to_thread(namespaces.ensure, self.config.netns)
+        await self._thread.run(self._plane.ensure)
+
+    async def plug(self, pod_uid: str, netns: str, address: IPv4Address) -> None:
+        """The namespace (a name under /run/netns) has ``eth0`` with the address, and is reached by it.
+
+        FileNotFoundError if the namespace does not exist; OSError as the kernel has it. Nothing is left of a failure.
+        """
+        port = Port(link_name(pod_uid), netns, address, alias=f'{pod_uid} {address}')
+        await self._thread.run(self._plane.plug, port)
+
+    async def unplug(self, pod_uid: str) -> None:
+        """The Pod has no link, and the Node does not know its address any more."""
+        await self.unplug_link(link_name(pod_uid))
+
+    async def unplug_link(self, link: str) -> None:
+        """As ``unplug``, for one of ``ports`` whose Pod nobody remembers."""
+        await self._thread.run(self._plane.unplug, link)
+        await self._deleting.run(delete_unplugged)
+
+    async def ports(self) -> set[str]:
+        """The names (see ``link_name``) of the ports that exist."""
+        return await self._thread.run(list_names, PORT_PREFIX)
+
+    async def stop(self) -> None:
+        """The Node's namespace is gone, with all that is in it and with the Pods' links."""
+        await self.close()
+        await asyncio.to_thread(namespaces.delete, self.config.netns)
+
+    async def close(self) -> None:
+        """Let go of the namespace and leave everything running."""
+        await self._deleting.closed()
+        await self._thread.closed()
+        self._plane.close()
+
+
+class Plane:
+    """What ``NodeNetwork`` does in its thread. Remembers the address of each port, which the kernel may not: a veth
+    goes with the Pod's namespace, its route and its neighbour entry stay."""
+
+    def __init__(self, config: NodeNetworkConfig) -> None:
+        self._config = config
+        self._netlink: Netlink | None = None
+        self._addresses: dict[str, IPv4Address] = {}
+
+    def ensure(self) -> None:
+        for name, value in SETTINGS:
+            sysctl.write_if_present(name, value)
+        netlink = self._opened()
+        config = self._config
+        if not find_link(netlink, config.bridge):
+            netlink.request(add_bridge(config.bridge, mac_of(config.gateway)))
+        bridge = if_nametoindex(config.bridge)
+        netlink.request(
+            delete_dying(),
+            set_up('lo'),
+            set_up(config.bridge),
+            *(ensure_address(bridge, address) for address in (config.gateway, config.node_address, config.dns_vip)),
+            # What no Pod has is refused here and does not travel back and forth between Node and machine.
+            ensure_unreachable(config.pod_cidr),
+            # A Service's address is rewritten before it is routed; what is not still has to reach the forward hook,
+            # where it is refused, and a process of the Node itself needs a route to get as far as the output hook.
+            ensure_route(config.service_cidr, bridge),
+        )
+        self._forget_gone_ports(netlink, Bridge(bridge, config.gateway))
+
+    def plug(self, port: Port) -> None:
+        if self._addresses.get(port.link, port.address) != port.address:
+            self.unplug(port.link)
+            delete_unplugged()
+        netlink = self._opened()
+        self._addresses[port.link] = port.address
+        ensure_port(netlink, self._bridge(), port)
+
+    def unplug(self, link: str) -> None:
+        """The address is unknown; the link is marked for ``delete_unplugged``."""
+        netlink = self._opened()
+        address = self._addresses.get(link)
+        netlink.request(mark_dying(link), *(forget_address(self._bridge(), address) if address else ()))
+        self._addresses.pop(link, None)
+
+    def close(self) -> None:
+        if self._netlink:
+            self._netlink.close()
+
+    def _forget_gone_ports(self, netlink: Netlink, bridge: Bridge) -> None:
+        links = list_links(netlink)
+        self._addresses = {
+            link.name: IPv4Address(link.alias.split()[-1])
+            for link in links
+            if link.name.startswith(PORT_PREFIX) and link.alias
+        }
+        for address in set(list_neighbours(netlink, bridge.index)) - set(self._addresses.values()):
+            netlink.request(*forget_address(bridge, address))
+
+    def _bridge(self) -> Bridge:
+        return Bridge(if_nametoindex(self._config.bridge), self._config.gateway)
+
+    def _opened(self) -> Netlink:
+        """Opened by the first call in the thread: a socket belongs to the namespace in which it was made."""
+        if self._netlink is None:
+            self._netlink = Netlink()
+        return self._netlink

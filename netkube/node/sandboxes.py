@@ -1,0 +1,163 @@
+"""A Pod's sandbox and its files: made together, removed together."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from datetime import datetime
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from netkube.api.meta import Object
+from netkube.node.addresses import AddressAllocator
+from netkube.node.atomicwriter import Payload
+from netkube.node.config import NodeConfig
+from netkube.node.containers import PodFiles
+from netkube.node.dnsconfig import ResolverConfig, hosts_file, parse_resolv_conf, pod_hostname, resolver_config
+from netkube.node.honoured import is_network_sysctl
+from netkube.node.network import NodeNetwork, link_name
+from netkube.node.record import PodRecord
+from netkube.node.volumes import VolumeContext, VolumeRoots, payloads_of, volume_directories, write_volumes
+from netkube.runtime.client import RuntimeClient
+from netkube.runtime.cri import DEFAULT_SYSCTLS, READY, CriError, PodSandboxStatus, SandboxConfig
+
+ADDRESS_ANNOTATION = 'netkube/address'
+
+
+class SandboxFailed(Exception):
+    """The kernel or the runtime refused: FailedCreatePodSandBox."""
+
+
+class Sandboxes:
+    """Addresses, network namespaces, ports on the bridge, and the directories of Pods."""
+
+    def __init__(
+        self,
+        runtime: RuntimeClient,
+        network: NodeNetwork,
+        config: NodeConfig,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._runtime, self._network, self._config, self._now = runtime, network, config, now
+        self.addresses = AddressAllocator(config.pod_cidr, _reserved(config))
+        self._machine_resolver = ResolverConfig()
+
+    async def start(self) -> None:
+        self._machine_resolver = await asyncio.to_thread(_read_resolver, self._config.machine_resolv_conf)
+
+    async def create(self, record: PodRecord, context: VolumeContext) -> None:
+        """MountFailed when a volume cannot be had, AddressesExhausted, SandboxFailed: then nothing is left behind.
+
+        ``context.facts`` has the address that was allocated for the Pod.
+        """
+        address = self.addresses.allocate(record.uid)
+        payloads = payloads_of(context)
+        created, written = await asyncio.gather(
+            self._create_namespace(record, context.pod, address),
+            asyncio.to_thread(self._write_files, context.pod, address, payloads),
+            return_exceptions=True,
+        )
+        if isinstance(created, BaseException):
+            raise created
+        if isinstance(written, BaseException):
+            await self.remove(record)
+            raise written
+        record.address, record.payloads, record.sandbox = address, payloads, True
+
+    async def adopt(self, record: PodRecord, status: PodSandboxStatus, ports: set[str]) -> None:
+        """Take over a sandbox of an earlier life; one that had not got its port yet gets it."""
+        if status.state != READY:  # it was being removed
+            await self._runtime.remove_pod_sandbox(status.id)
+            return
+        record.sandbox, record.address = True, IPv4Address(status.annotations[ADDRESS_ANNOTATION])
+        self.addresses.adopt(record.uid, record.address)
+        if link_name(record.uid) not in ports:
+            await self._network.plug(record.uid, status.netns, record.address)
+
+    async def refresh_volumes(self, record: PodRecord, context: VolumeContext) -> None:
+        """Bring the files that follow API objects up to date. MountFailed: they stay as they are."""
+        payloads = payloads_of(context)
+        if payloads != record.payloads:
+            await asyncio.to_thread(write_volumes, context.pod, payloads, self.roots(record.uid), self._now())
+            record.payloads = payloads
+
+    async def remove(self, record: PodRecord) -> None:
+        """Whatever runs in it is killed. The Pod's directories stay: its logs can still be read."""
+        await self._network.unplug(record.uid)
+        await self._runtime.remove_pod_sandbox(record.uid)
+        self.addresses.release(record.uid)
+        record.forget_sandbox()
+
+    async def remove_files(self, uid: str) -> None:
+        await asyncio.to_thread(_remove_trees, self._config.pod_dir(uid), self._config.pod_memory_dir(uid))
+
+    def known_directories(self) -> set[str]:
+        """Blocking. The uids of all Pods that have files here."""
+        folders = (self._config.state_dir / 'pods', self._config.memory_dir)
+        return {entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir()}
+
+    def roots(self, uid: str) -> VolumeRoots:
+        return VolumeRoots(self._config.pod_dir(uid), self._config.pod_memory_dir(uid))
+
+    def files(self, pod: Object) -> PodFiles:
+        uid = pod['metadata']['uid']
+        etc = self._config.pod_dir(uid) / 'etc'
+        return PodFiles(etc / 'hosts', etc / 'resolv.conf', volume_directories(pod, self.roots(uid)))
+
+    async def _create_namespace(self, record: PodRecord, pod: Object, address: IPv4Address) -> None:
+        netns = self._config.netns_of(record.uid)
+        try:
+            await self._runtime.run_pod_sandbox(_sandbox_config(pod, netns, self._config.cluster_domain, address))
+        except CriError as error:
+            self.addresses.release(record.uid)
+            raise SandboxFailed(f'Failed to create pod sandbox: {error}') from error
+        try:
+            await self._network.plug(record.uid, netns, address)
+        except OSError as error:
+            await self._runtime.remove_pod_sandbox(record.uid)
+            self.addresses.release(record.uid)
+            raise SandboxFailed(f'Failed to create pod sandbox: network: {error}') from error
+
+    def _write_files(self, pod: Object, address: IPv4Address, payloads: dict[str, Payload | None]) -> None:
+        """Blocking. /etc/hosts, /etc/resolv.conf and the volumes."""
+        uid, domain = pod['metadata']['uid'], self._config.cluster_domain
+        etc = self._config.pod_dir(uid) / 'etc'
+        etc.mkdir(parents=True, exist_ok=True)
+        (etc / 'hosts').write_text(hosts_file(pod, str(address), domain))
+        resolver = resolver_config(pod, domain=domain, dns_vip=self._config.dns_vip, machine=self._machine_resolver)
+        (etc / 'resolv.conf').write_text(str(resolver))
+        write_volumes(pod, payloads, self.roots(uid), self._now())
+
+
+def _reserved(config: NodeConfig) -> tuple[IPv4Address, ...]:
+    return config.gateway, IPv4Address(config.node_address), IPv4Address(config.dns_vip)
+
+
+def _sandbox_config(pod: Object, netns: str, domain: str, address: IPv4Address) -> SandboxConfig:
+    metadata = pod['metadata']
+    wanted = (pod['spec'].get('securityContext') or {}).get('sysctls') or ()
+    own = {sysctl['name']: sysctl['value'] for sysctl in wanted if is_network_sysctl(sysctl['name'])}
+    return SandboxConfig(
+        id=metadata['uid'],
+        namespace=metadata['namespace'],
+        name=metadata['name'],
+        netns=netns,
+        hostname=pod_hostname(pod, domain).hostname,
+        sysctls={**DEFAULT_SYSCTLS, **own},
+        annotations={ADDRESS_ANNOTATION: str(address)},
+    )
+
+
+def _read_resolver(path: Path) -> ResolverConfig:
+    """A machine without resolv.conf has no search domains."""
+    try:
+        return parse_resolv_conf(path.read_text())
+    except FileNotFoundError:
+        return ResolverConfig()
+
+
+def _remove_trees(*directories: Path) -> None:
+    for directory in directories:
+        if directory.exists():
+            shutil.rmtree(directory)

@@ -1,0 +1,182 @@
+"""The PodStatus that the kubelet writes: pure, from the Pod, what runs, and why the rest does not.
+
+Source: kubernetes pkg/kubelet/kubelet_pods.go (getPhase, generateAPIPodStatus, convertToAPIContainerStatuses).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from netkube.api.meta import Object, parse_timestamp, timestamp
+from netkube.node.conditions import merge_conditions, pod_conditions
+from netkube.node.plan import Waiting
+from netkube.node.podspec import (
+    IMAGE_ANNOTATION,
+    SCHEME,
+    init_containers,
+    is_sidecar,
+    latest,
+    main_containers,
+    previous,
+)
+from netkube.runtime.cri import EXITED, RUNNING, ContainerStatus
+
+KEPT = ('qosClass', 'nominatedNodeName', 'resize', 'resourceClaimStatuses', 'ephemeralContainerStatuses')
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a status is made of."""
+
+    host_ip: str
+    pod_ip: str = ''
+    sandbox: bool = False
+    containers: tuple[ContainerStatus, ...] = ()
+    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    ready: frozenset[str] = frozenset()  # ids whose readiness probe (if any) has succeeded
+    started: frozenset[str] = frozenset()  # ids whose startup probe (if any) has succeeded
+    ended: bool = False  # all of it was stopped, and none of it starts again
+    failure: tuple[str, str] | None = None  # reason and message of a Pod the Node gave up
+
+
+def pod_status(pod: Object, facts: Facts, now: datetime) -> Object:
+    """The whole new status; what others own in the old one stays."""
+    old = pod.get('status') or {}
+    init_rows = [_container_status(pod, c, facts, init=True) for c in init_containers(pod)]
+    rows = [_container_status(pod, c, facts, init=False) for c in main_containers(pod)]
+    phase = 'Failed' if facts.failure and facts.ended else pod_phase(pod, init_rows, rows, ended=facts.ended)
+    conditions = pod_conditions(pod, phase, _by_name(rows), _by_name(init_rows), facts.sandbox)
+    generation = pod['metadata'].get('generation')
+    status: Object = {key: old[key] for key in KEPT if key in old}
+    if generation is not None:
+        status['observedGeneration'] = generation
+    status |= {
+        'phase': phase,
+        'conditions': merge_conditions(old.get('conditions') or (), conditions, now, generation),
+        'hostIP': facts.host_ip,
+        'hostIPs': [{'ip': facts.host_ip}],
+        'startTime': old.get('startTime') or timestamp(now),
+        'containerStatuses': rows,
+    }
+    if facts.failure:
+        status['reason'], status['message'] = facts.failure
+    if pod_ip := facts.pod_ip or old.get('podIP'):
+        status |= {'podIP': pod_ip, 'podIPs': [{'ip': pod_ip}]}
+    if init_rows:
+        status['initContainerStatuses'] = init_rows
+    return status
+
+
+def without_sandbox(pod: Object, now: datetime) -> Object:
+    """The status of a Pod that had ended before: all it reported stays, but its sandbox is gone."""
+    old = pod.get('status') or {}
+    own = pod_conditions(pod, old.get('phase', ''), {}, {}, False)[:1]
+    generation = pod['metadata'].get('generation')
+    return {**old, 'conditions': merge_conditions(old.get('conditions') or (), own, now, generation)}
+
+
+def pod_phase(pod: Object, init_rows: Iterable[Object], rows: Iterable[Object], *, ended: bool) -> str:
+    """Pending, Running, Succeeded or Failed; ``ended`` says that no container will be started again."""
+    policy = pod['spec'].get('restartPolicy', 'Always')
+    sidecars = {c['name'] for c in init_containers(pod) if is_sidecar(c)}
+    init = [_progress(row, sidecar=row['name'] in sidecars) for row in init_rows]
+    main = [_progress(row) for row in rows]
+    begun = any(progress != 'waiting' for progress in main)
+    if 'failed' in init and (policy == 'Never' or ended):
+        return 'Failed'
+    if set(init) - {'succeeded'} and not begun and not ended:
+        return 'Pending'
+    if 'waiting' in main:
+        return 'Failed' if ended else 'Pending'
+    if 'running' in main:
+        return 'Running'
+    if policy == 'Always' and not ended:
+        return 'Running'
+    if 'failed' not in main:
+        return 'Succeeded'
+    return 'Failed' if policy == 'Never' or ended else 'Running'
+
+
+def _progress(row: Object, *, sidecar: bool = False) -> str:
+    """waiting, running, succeeded or failed; one that waits for its restart counts as it last ended."""
+    state = row['state']
+    if 'running' in state:
+        return 'succeeded' if sidecar and row['started'] else 'running'
+    ended = state.get('terminated') or row['lastState'].get('terminated')
+    if ended is None:
+        return 'waiting'
+    if sidecar:
+        return 'succeeded'
+    return 'succeeded' if ended['exitCode'] == 0 else 'failed'
+
+
+def _by_name(rows: Iterable[Object]) -> dict[str, Object]:
+    return {row['name']: row for row in rows}
+
+
+def _container_status(pod: Object, container: Object, facts: Facts, *, init: bool) -> Object:
+    name, image = container['name'], container.get('image', '')
+    last = latest(facts.containers, name)
+    before = previous(facts.containers, last) if last is not None else None
+    waiting = facts.waiting.get(name)
+    row: Object = {'name': name, 'state': {}, 'lastState': {}, 'ready': False, 'restartCount': 0}
+    row |= {'image': image, 'imageID': '', 'started': False}
+    if last is None:
+        row['state'] = {'waiting': _waiting(waiting or _not_begun(pod))}
+        return row
+    row |= {'restartCount': last.attempt, 'containerID': SCHEME + last.id}
+    row['image'] = last.annotations.get(IMAGE_ANNOTATION, image)
+    if waiting is not None and last.state != RUNNING:
+        row['state'] = {'waiting': _waiting(waiting)}
+        row['lastState'] = {'terminated': _terminated(last)} if last.state == EXITED else {}
+        return row
+    row['state'] = _state(last)
+    row['lastState'] = {'terminated': _terminated(before)} if before is not None else {}
+    row['started'] = last.state == RUNNING and last.id in facts.started
+    if init and not is_sidecar(container):
+        row['ready'] = last.state == EXITED and last.exit_code == 0
+    else:
+        row['ready'] = row['started'] and last.id in facts.ready
+    return row
+
+
+def _not_begun(pod: Object) -> Waiting:
+    return Waiting('PodInitializing' if pod['spec'].get('initContainers') else 'ContainerCreating')
+
+
+def _waiting(waiting: Waiting) -> dict[str, str]:
+    state = {'reason': waiting.reason}
+    if waiting.message:
+        state['message'] = waiting.message
+    return state
+
+
+def _state(container: ContainerStatus) -> dict[str, Any]:
+    if container.state == RUNNING:
+        return {'running': {'startedAt': _seconds(container.started_at)}}
+    if container.state == EXITED:
+        return {'terminated': _terminated(container)}
+    return {'waiting': {'reason': 'ContainerCreating'}}
+
+
+def _terminated(container: ContainerStatus) -> dict[str, Any]:
+    state: dict[str, Any] = {'exitCode': container.exit_code}
+    if container.signal:
+        state['signal'] = container.signal
+    state['reason'] = container.reason or ('Completed' if container.exit_code == 0 else 'Error')
+    if container.message:
+        state['message'] = container.message
+    state |= {
+        'startedAt': _seconds(container.started_at),
+        'finishedAt': _seconds(container.finished_at),
+        'containerID': SCHEME + container.id,
+    }
+    return {key: value for key, value in state.items() if value is not None}
+
+
+def _seconds(at: str) -> str | None:
+    """metav1.Time has whole seconds; None where it is not known."""
+    return timestamp(parse_timestamp(at)) if at else None

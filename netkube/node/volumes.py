@@ -1,0 +1,218 @@
+"""The volumes of a Pod: what is in them, and where they are on the machine.
+
+ConfigMap, Secret, projected and downwardAPI volumes are files that follow their objects; emptyDir and hostPath
+are directories. Source: kubernetes pkg/volume/{configmap,secret,projected,downwardapi,emptydir,hostpath}.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from netkube.api.meta import Object
+from netkube.node.atomicwriter import File, Payload, write_payload
+from netkube.node.downward import PodFacts, UnsupportedField, field_value, resource_value
+from netkube.node.environment import ConfigError, Sources
+from netkube.node.podspec import all_containers
+
+PLUGINS = {
+    'configMap': 'configmap',
+    'secret': 'secret',
+    'projected': 'projected',
+    'downwardAPI': 'downward-api',
+    'emptyDir': 'empty-dir',
+}
+IN_MEMORY = ('secret', 'projected', 'downwardAPI')  # never on a disk
+
+
+class MountFailed(Exception):
+    """The volume cannot be had (yet): FailedMount. The message is the whole event's."""
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRoots:
+    """Where a Pod's volumes are: on disk, and on a tmpfs."""
+
+    disk: Path
+    memory: Path
+
+    def of(self, volume: Object) -> Path:
+        """The directory of a volume; hostPath is where the user said."""
+        source = source_of(volume)
+        if source == 'hostPath':
+            return Path(volume['hostPath']['path'])
+        in_memory = source in IN_MEMORY or (volume.get('emptyDir') or {}).get('medium') == 'Memory'
+        root = self.memory if in_memory else self.disk
+        return root / 'volumes' / f'kubernetes.io~{PLUGINS[source]}' / volume['name']
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeContext:
+    """What the content of volumes is made from."""
+
+    pod: Object
+    sources: Sources
+    facts: PodFacts
+
+
+def source_of(volume: Object) -> str:
+    """``configMap``, ``emptyDir``, ...; a volume that names none is an emptyDir."""
+    return next((key for key in volume if key != 'name'), 'emptyDir')
+
+
+def group_of(pod: Object) -> int | None:
+    return (pod['spec'].get('securityContext') or {}).get('fsGroup')
+
+
+def payload_of(volume: Object, context: VolumeContext) -> Payload | None:
+    """The files of a volume that has its content from the API; None for the others. MountFailed when it is missing."""
+    source = source_of(volume)
+    try:
+        match source:
+            case 'configMap' | 'secret' | 'downwardAPI':
+                return _project(source, volume[source], volume[source].get('defaultMode', 0o644), context)
+            case 'projected':
+                return _projected(volume['projected'], context)
+            case 'emptyDir' | 'hostPath':
+                return None
+    except (ConfigError, UnsupportedField) as error:
+        raise MountFailed(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from None
+    raise MountFailed(
+        f'MountVolume.SetUp failed for volume "{volume["name"]}" : netkube has no volumes of type {source} yet'
+    )
+
+
+def _projected(projected: dict[str, Any], context: VolumeContext) -> Payload:
+    mode, files = projected.get('defaultMode', 0o644), {}
+    for entry in projected.get('sources') or ():
+        for source, projection in entry.items():
+            if source not in ('configMap', 'secret', 'downwardAPI'):
+                raise ConfigError(f'netkube cannot project a {source} yet')
+            files.update(_project(source, projection, mode, context))
+    return files
+
+
+def _project(source: str, projection: dict[str, Any], mode: int, context: VolumeContext) -> dict[str, File]:
+    if source == 'downwardAPI':
+        return {item['path']: _downward_file(item, mode, context) for item in projection.get('items') or ()}
+    namespace = context.pod['metadata']['namespace']
+    name, optional = projection.get('secretName') or projection.get('name', ''), projection.get('optional', False)
+    if source == 'configMap':
+        content = _configmap_content(context.sources.configmap(namespace, name))
+        kind, references = 'configmap', 'configmap references non-existent config key'
+    else:
+        content = _secret_content(context.sources.secret(namespace, name))
+        kind, references = 'secret', 'references non-existent secret key'
+    if content is None:
+        if optional:
+            return {}
+        raise ConfigError(f'{kind} "{name}" not found')
+    items = projection.get('items')
+    if not items:
+        return {key: File(value, mode) for key, value in content.items()}
+    return dict(_chosen(items, content, mode, optional, references))
+
+
+def _chosen(
+    items: list[dict[str, Any]], content: dict[str, bytes], mode: int, optional: bool, references: str
+) -> Iterator[tuple[str, File]]:
+    for item in items:
+        if item['key'] in content:
+            yield item['path'], File(content[item['key']], item.get('mode', mode))
+        elif not optional:
+            raise ConfigError(f'{references}: {item["key"]}')
+
+
+def _configmap_content(configmap: Object | None) -> dict[str, bytes] | None:
+    if configmap is None:
+        return None
+    texts = {key: value.encode() for key, value in (configmap.get('data') or {}).items()}
+    binary = {key: base64.b64decode(value) for key, value in (configmap.get('binaryData') or {}).items()}
+    return texts | binary
+
+
+def _secret_content(secret: Object | None) -> dict[str, bytes] | None:
+    if secret is None:
+        return None
+    return {key: base64.b64decode(value) for key, value in (secret.get('data') or {}).items()}
+
+
+def _downward_file(item: dict[str, Any], mode: int, context: VolumeContext) -> File:
+    mode = item.get('mode', mode)
+    if reference := item.get('fieldRef'):
+        return File(field_value(context.pod, reference['fieldPath'], context.facts).encode(), mode)
+    reference = item['resourceFieldRef']
+    name = reference.get('containerName', '')
+    container = next((c for c in all_containers(context.pod) if c['name'] == name), None)
+    if container is None:
+        raise ConfigError(f'container {name} not found')
+    value = resource_value(container, reference['resource'], reference.get('divisor', '1'), context.facts)
+    return File(value.encode(), mode)
+
+
+def payloads_of(context: VolumeContext) -> dict[str, Payload | None]:
+    """By volume name. MountFailed for the first that cannot be had."""
+    return {volume['name']: payload_of(volume, context) for volume in context.pod['spec'].get('volumes') or ()}
+
+
+def volume_directories(pod: Object, roots: VolumeRoots) -> dict[str, Path]:
+    """By volume name."""
+    return {volume['name']: roots.of(volume) for volume in pod['spec'].get('volumes') or ()}
+
+
+def write_volumes(pod: Object, payloads: dict[str, Payload | None], roots: VolumeRoots, now: datetime) -> None:
+    """Blocking. Each volume's directory is there, with what it should hold. MountFailed with hostPath's check."""
+    for volume in pod['spec'].get('volumes') or ():
+        payload = payloads[volume['name']]
+        if payload is not None:
+            write_payload(roots.of(volume), payload, now, group=group_of(pod))
+        elif source_of(volume) == 'emptyDir':
+            _make_empty_dir(roots.of(volume), group_of(pod))
+        else:
+            _check_host_path(volume)
+
+
+def _make_empty_dir(directory: Path, group: int | None) -> None:
+    if directory.is_dir():
+        return
+    directory.mkdir(parents=True)
+    if group is not None:
+        os.chown(directory, -1, group)
+    directory.chmod(0o777 if group is None else 0o2777)
+
+
+def _check_host_path(volume: Object) -> None:
+    """``hostPath.type``: creates what it may, and says what is not as it must be."""
+    path, wanted = Path(volume['hostPath']['path']), volume['hostPath'].get('type') or ''
+    failed = f'MountVolume.SetUp failed for volume "{volume["name"]}" : hostPath type check failed: {path} is not a'
+    if wanted == 'DirectoryOrCreate':
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+    elif wanted == 'FileOrCreate' and not path.exists():
+        path.touch(mode=0o644)
+    elif wanted == '' and not path.exists():
+        path.mkdir(mode=0o755, parents=True)  # as container runtimes do for the source of a bind mount
+    else:
+        words, test = HOST_PATH_TYPES.get(wanted, ('', os.path.exists))
+        if not test(path):
+            raise MountFailed(f'{failed} {words}')
+
+
+def _is_mode(test: Any) -> Any:
+    return lambda path: os.path.exists(path) and test(os.stat(path).st_mode)
+
+
+HOST_PATH_TYPES: dict[str, tuple[str, Any]] = {
+    'Directory': ('directory', os.path.isdir),
+    'DirectoryOrCreate': ('directory', os.path.isdir),
+    'File': ('file', os.path.isfile),
+    'FileOrCreate': ('file', os.path.isfile),
+    'Socket': ('socket file', _is_mode(stat.S_ISSOCK)),
+    'CharDevice': ('character device', _is_mode(stat.S_ISCHR)),
+    'BlockDevice': ('block device', _is_mode(stat.S_ISBLK)),
+}

@@ -1,0 +1,103 @@
+"""Tracking and killing processes by cgroup (v2), wherever that tree is mounted.
+
+``/sys/fs/cgroup`` on most machines, ``/sys/fs/cgroup/unified`` on hybrid ones. A path of '' stands for "this
+machine has no cgroup tree we can write": then everything here does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+_KILL_SECONDS = 10.0
+
+
+def find_tree() -> str:
+    """The mount point of the cgroup v2 tree; '' where there is none."""
+    with open('/proc/self/mountinfo') as table:
+        for line in table:
+            left, _, right = line.partition(' - ')
+            if right.startswith('cgroup2 '):
+                return left.split(' ')[4]
+    return ''
+
+
+def create(*parts: str) -> str:
+    """The directory of these names below each other, made if missing; '' where that is not possible."""
+    path = os.path.join(*parts) if parts[0] else ''
+    if not path:
+        return ''
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError:  # read-only or not ours (EROFS, EACCES): work without
+        return ''
+    return path
+
+
+def kill(path: str) -> None:
+    """SIGKILL to every process in the cgroup and below; a cgroup that is gone has none."""
+    if not path or not os.path.exists(path):
+        return
+    try:
+        _write(f'{path}/cgroup.kill', '1')
+    except FileNotFoundError:  # before Linux 5.14
+        for process in processes(path):
+            kill_process(process)
+
+
+def processes(path: str) -> list[int]:
+    """Every process in the cgroup and below, as the machine numbers them."""
+    found = []
+    for directory, _, _ in os.walk(path):
+        try:
+            with open(f'{directory}/cgroup.procs') as file:
+                found += [int(line) for line in file]
+        except FileNotFoundError:
+            continue  # removed meanwhile
+    return [process for process in found if process]  # 0 is a process of a foreign pid namespace
+
+
+def kill_process(process: int) -> None:
+    try:
+        os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # it was faster
+
+
+def remove(path: str) -> None:
+    """Removes the cgroup and all below. OSError EBUSY while a process lives in it."""
+    if not path or not os.path.exists(path):
+        return
+    for directory, _, _ in os.walk(path, topdown=False):
+        os.rmdir(directory)
+
+
+def empty(path: str) -> None:
+    """Kills all in the cgroup until nothing is left there. TimeoutError after 10 s (an uninterruptible process)."""
+    deadline = time.monotonic() + _KILL_SECONDS
+    while path and processes(path):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f'processes {processes(path)} in {path} survive SIGKILL')
+        kill(path)
+        _await_change(path)
+
+
+def _await_change(path: str) -> None:
+    """Returns when ``populated`` changes (cgroup.events signals EPOLLPRI), or after 50 ms."""
+    import select
+
+    with open(f'{path}/cgroup.events') as events:
+        if 'populated 0' in events.read():
+            return
+        poll = select.poll()
+        poll.register(events, select.POLLPRI)
+        poll.poll(50)
+
+
+def _write(path: str, text: str) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(file, text.encode())
+    finally:
+        os.close(file)

@@ -1,0 +1,160 @@
+"""From a container's record to its process, and from the process' end back to the record."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import NamedTuple
+
+from netkube.runtime.container import Container, be_container, exit_of
+from netkube.runtime.cri import ContainerConfig, ContainerStatus, CriError, Mount
+from netkube.runtime.exec import Command, be_command
+from netkube.runtime.execution import Execution
+from netkube.runtime.fork import Forker
+from netkube.runtime.logs import LogFile, LogStream
+from netkube.runtime.loop import Loop
+from netkube.runtime.mounts import MachineMounts
+from netkube.runtime.process import Setup
+
+_WORD_BYTES = 4096
+
+
+class Run(NamedTuple):
+    """The descriptors of one started container, until it has exited."""
+
+    container: Container
+    channel: socket.socket  # the child's word on its start; closed by a successful exec
+    streams: tuple[LogStream, LogStream]
+    log: LogFile
+
+
+class Launcher:
+    def __init__(self, loop: Loop, mounts: MachineMounts, rootfs: str, now: Callable[[], float] = time.time) -> None:
+        self._loop = loop
+        self._rootfs = rootfs
+        self._mounts = mounts
+        self._now = now
+        self._forker = Forker()
+        self._null = os.open('/dev/null', os.O_RDWR | os.O_CLOEXEC)
+        self.on_change: Callable[[ContainerStatus], None] = lambda status: None
+
+    def start(self, container: Container, netns: str) -> None:
+        """Returns at once; ``container.begun`` opens when its program runs, or could not be started."""
+        config, cgroup = _with_own_files(container), container.cgroup_path
+        setup = Setup(config, netns, container.directory, self._rootfs, self._mounts.template(), bool(cgroup))
+        with ExitStack() as undo:
+            log = LogFile(config.log_path)
+            undo.callback(log.close)
+            (out, stdout), (err, stderr) = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
+            streams = (LogStream(out, 'stdout', log), LogStream(err, 'stderr', log))
+            channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            for opened in (channel, *streams):
+                undo.callback(opened.close)
+            try:
+                fds = (self._null, stdout, stderr)
+                container.pid = self._forker.fork_first(cgroup, lambda: be_container(setup, fds, theirs))
+            finally:
+                theirs.close()
+                os.close(stdout)
+                os.close(stderr)
+            undo.pop_all()
+        container.log = log
+        self._watch(Run(container, channel, streams, log))
+
+    def _watch(self, run: Run) -> None:
+        self._loop.watch(run.channel.fileno(), lambda: self._take_word(run))
+        for stream in run.streams:
+            self._loop.watch(stream.fd, partial(self._pump, stream))
+        self._loop.on_exit(run.container.pid, lambda status: self._take_exit(run, status))
+
+    def _pump(self, stream: LogStream) -> None:
+        if not stream.pump():
+            self._loop.unwatch(stream.fd)
+
+    def _take_word(self, run: Run) -> None:
+        """Silence means that exec has closed the channel."""
+        run.container.refusal = run.channel.recv(_WORD_BYTES).decode(errors='replace')
+        self._loop.unwatch(run.channel.fileno())
+        run.channel.close()
+        if not run.container.refusal:
+            run.container.started(self._now())
+            self.on_change(run.container.status)
+            run.container.begun.open()
+
+    def _take_exit(self, run: Run, wait_status: int) -> None:
+        if run.channel.fileno() >= 0:  # the end came to our notice before the start
+            self._take_word(run)
+        for stream in run.streams:
+            self._loop.unwatch(stream.fd)
+            stream.close()
+        run.log.close()
+        run.container.exited(exit_of(wait_status), self._now())
+        self.on_change(run.container.status)
+        run.container.begun.open()
+        run.container.gone.open()
+
+    def execute(self, container: Container, command: Command) -> Execution:
+        """CriError when the container does not run."""
+        if not container.pid:
+            raise CriError('FailedPrecondition', f'container {container.config.id!r} is not running')
+        stdin, stdout, stderr = (self._null if fd < 0 else fd for fd in command.streams)
+        used = command._replace(streams=(stdin, stdout, stderr))
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pidfd = os.pidfd_open(container.pid)
+        try:
+            child = partial(be_command, container.config, pidfd, used, theirs)
+            pid = self._forker.fork_beside(pidfd, container.cgroup_path, child)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            os.close(pidfd)
+            theirs.close()
+        return Execution(self._loop, pid, ours)
+
+
+    def delete_tree(self, path: str) -> None:
+        """In the background; it may hold anything a container has written."""
+        if os.path.lexists(path):
+            self._loop.on_exit(_spawn_rm(path), partial(_report_remains, path))
+
+
+def remove_tree(path: str) -> None:
+    """And waits for it. Not shutil, which would cost the server 1.5 MB for this one moment."""
+    _, status = os.waitpid(_spawn_rm(path), 0)
+    _report_remains(path, status)
+
+
+def _spawn_rm(path: str) -> int:
+    return os.posix_spawnp('rm', ['rm', '-rf', '--one-file-system', '--', path], os.environ)
+
+
+def _report_remains(path: str, wait_status: int) -> None:
+    if wait_status:
+        print(f'{path}: rm ended with status {wait_status}, something is left', file=sys.stderr)
+
+
+def _with_own_files(container: Container) -> ContainerConfig:
+    """With the mounts of /etc/hostname and of the termination log, unless the caller has mounts there."""
+    config, own = container.config, []
+    os.makedirs(container.directory, 0o700, exist_ok=True)
+    if config.hostname:
+        _create(container.hostname_file, 0o644, config.hostname + '\n')
+        own.append(Mount(container.hostname_file, '/etc/hostname'))
+    if container.termination_log:
+        _create(container.termination_log, 0o666)  # whoever the container runs as may write to it
+        own.append(Mount(container.termination_log, config.termination_log))
+    taken = {mount.container_path for mount in config.mounts}
+    return config._replace(mounts=(*(mount for mount in own if mount.container_path not in taken), *config.mounts))
+
+
+def _create(path: str, mode: int, text: str = '') -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.fchmod(file, mode)
+    os.write(file, text.encode())
+    os.close(file)

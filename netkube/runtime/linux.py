@@ -1,0 +1,134 @@
+"""System calls that Python's standard library lacks (``os.setns`` and ``os.unshare`` came with 3.12).
+
+Each raises OSError with the call's errno. Numbers from linux/sched.h, mount.h, prctl.h and capability.h; those of
+the system calls made by number are the same on every architecture.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import struct
+from errno import EINVAL as EINVAL
+from errno import ENOENT as ENOENT
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+CLONE_CLEAR_SIGHAND = 0x1_00000000
+CLONE_INTO_CGROUP = 0x2_00000000
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MS_STRICTATIME = 1 << 5, 1 << 12, 1 << 14, 1 << 18, 1 << 24
+MNT_DETACH = 2
+
+PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 24, 38, 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435, 442
+_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE, _AT_SYMLINK_NOFOLLOW = -100, 0x1000, 0x8000, 0x100
+_OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+_MOUNT_ATTR_RDONLY = 1
+_LINUX_CAPABILITY_VERSION_3 = 0x20080522
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc_with_gil = ctypes.PyDLL(None, use_errno=True)
+_libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+
+
+def _check(result: int, path: str = '') -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path) if path else OSError(number, os.strerror(number))
+    return result
+
+
+def _text(value: str) -> bytes | None:
+    return os.fsencode(value) if value else None
+
+
+def setns(fd: int, kinds: int) -> None:
+    """``fd`` is of a namespace, or a pidfd (Linux 5.8) whose namespaces of ``kinds`` are entered."""
+    _check(_libc.setns(fd, kinds))
+
+
+def unshare(kinds: int) -> None:
+    _check(_libc.unshare(kinds))
+
+
+def fork(kinds: int, cgroup: int) -> int:
+    """``os.fork`` into new namespaces of ``kinds``, and into the cgroup of this descriptor if it is not -1.
+
+    Joining a cgroup in the child instead may wait 10 ms for an RCU grace period. The child starts with default
+    signal actions, except those that are ignored. Linux 5.7; only for a process of one thread.
+    """
+    flags = kinds | CLONE_CLEAR_SIGHAND | (CLONE_INTO_CGROUP if cgroup >= 0 else 0)
+    arguments = struct.pack('11Q', flags, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, max(cgroup, 0))
+    ctypes.pythonapi.PyOS_BeforeFork()
+    pid = _libc_with_gil.syscall(_SYS_CLONE3, arguments, ctypes.c_size_t(len(arguments)))
+    if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+    else:
+        ctypes.pythonapi.PyOS_AfterFork_Parent()
+    return _check(pid)
+
+
+def mount(source: str, target: str, kind: str = '', flags: int = 0, options: str = '') -> None:
+    result = _libc.mount(_text(source), _text(target), _text(kind), ctypes.c_ulong(flags), _text(options))
+    _check(result, target)
+
+
+def umount(target: str, flags: int = 0) -> None:
+    _check(_libc.umount2(_text(target), flags), target)
+
+
+def pivot_root(new_root: str, old_root: str) -> None:
+    _check(_libc.pivot_root(_text(new_root), _text(old_root)), new_root)
+
+
+def open_tree(path: str, recursive: bool) -> int:
+    """A detached copy of the mount at ``path`` (Linux 5.2), with what is mounted below it if ``recursive``."""
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
+    return _check(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, _text(path), ctypes.c_uint(flags)), path)
+
+
+def set_read_only(tree: int) -> None:
+    """Makes a detached tree, and all in it, read-only (Linux 5.12)."""
+    attributes = struct.pack('QQQQ', _MOUNT_ATTR_RDONLY, 0, 0, 0)
+    flags = ctypes.c_uint(_AT_EMPTY_PATH | _AT_RECURSIVE)
+    _check(_libc.syscall(_SYS_MOUNT_SETATTR, tree, b'', flags, attributes, ctypes.c_size_t(len(attributes))))
+
+
+def attach_tree(tree: int, target: str) -> None:
+    """Mounts a detached tree on ``target``."""
+    flags = ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH)
+    _check(_libc.syscall(_SYS_MOVE_MOUNT, tree, b'', _AT_FDCWD, _text(target), flags), target)
+
+
+def prctl(option: int, argument: int = 0) -> None:
+    _check(_libc.prctl(option, argument, 0, 0, 0))
+
+
+def capset(permitted: int) -> None:
+    """Sets the permitted and effective capabilities to this bit set, and the inheritable ones to none."""
+    header = struct.pack('Ii', _LINUX_CAPABILITY_VERSION_3, 0)
+    low, high = permitted & 0xFFFFFFFF, permitted >> 32
+    _check(_libc.capset(header, struct.pack('6I', low, low, 0, high, high, 0)))
+
+
+def permitted_capabilities() -> int:
+    """Of the calling process, as a bit set."""
+    header, data = struct.pack('Ii', _LINUX_CAPABILITY_VERSION_3, 0), ctypes.create_string_buffer(24)
+    _check(_libc.capget(header, data))
+    _, low, _, _, high, _ = struct.unpack('6I', data.raw)
+    return int(high << 32 | low)
+
+
+def sethostname(name: str) -> None:
+    encoded = os.fsencode(name)
+    _check(_libc.sethostname(encoded, ctypes.c_size_t(len(encoded))))

@@ -1,0 +1,119 @@
+"""A container's output to its log file, in CRI's format.
+
+``2026-01-02T03:04:05.000000000Z stdout F line``: F ends a line, P says that the line goes on in the next entry.
+A line is cut at 16 KiB (containerd's max_container_log_line_size), so no more than that is held per stream.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+_READ = 65536
+MAX_LINE = 16384
+
+
+def log_timestamp(nanoseconds: int) -> str:
+    """RFC 3339 in UTC with nine digits."""
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
+    return f'{time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))}.{fraction:09d}Z'
+
+
+def render_entries(data: bytes, timestamp: str, stream: str) -> tuple[bytes, bytes]:
+    """The entries of all lines that are complete or too long, and what is left of the last one (16 KiB at most)."""
+    full, partial = (f'{timestamp} {stream} {tag} '.encode() for tag in 'FP')
+    complete, newline, rest = data.rpartition(b'\n')
+    entries = []
+    if newline and len(max(complete.split(b'\n'), key=len)) <= MAX_LINE:
+        entries.append(full + complete.replace(b'\n', b'\n' + full) + b'\n')
+    elif newline:
+        for line in complete.split(b'\n'):
+            head, line = _cut(line, partial)
+            entries += [head, full, line, b'\n']
+    head, rest = _cut(rest, partial)
+    entries.append(head)
+    return b''.join(entries), rest
+
+
+def _cut(line: bytes, prefix: bytes) -> tuple[bytes, bytes]:
+    """Entries of MAX_LINE bytes for as long as more follows, and the remainder."""
+    entries = []
+    while len(line) > MAX_LINE:
+        entries.append(prefix + line[:MAX_LINE] + b'\n')
+        line = line[MAX_LINE:]
+    return b''.join(entries), line
+
+
+class LogFile:
+    """The file both streams of a container are appended to. What the disk refuses is lost, and said once."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._refused = False
+        self._fd = self._open()
+
+    def _open(self) -> int:
+        if not self.path:
+            return -1
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def reopen(self) -> None:
+        """After the file was renamed: go on in a new one (CRI's ReopenContainerLog)."""
+        new = self._open()
+        self.close()
+        self._fd = new
+
+    def append(self, entries: bytes) -> None:
+        if self._fd < 0:
+            return
+        try:
+            while entries:
+                entries = entries[os.write(self._fd, entries) :]
+        except OSError as error:  # a full disk must not stop the container that writes
+            if not self._refused:
+                print(f'{self.path}: log entries are lost: {error.strerror}', file=sys.stderr)
+            self._refused = True
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class LogStream:
+    """Our end of a container's pipe; ``name`` is stdout or stderr."""
+
+    def __init__(self, fd: int, name: str, file: LogFile) -> None:
+        self.fd = fd
+        self._name = name
+        self._file = file
+        self._rest = b''
+        os.set_blocking(fd, False)
+
+    def pump(self) -> bool:
+        """Moves what is there, 64 KiB at most; False when nobody writes any more."""
+        chunk = self._read()
+        if chunk:
+            self._take(chunk)
+        return chunk != b''
+
+    def _read(self) -> bytes | None:
+        """b'' at the end, None when there is nothing now."""
+        try:
+            return os.read(self.fd, _READ)
+        except BlockingIOError:
+            return None
+
+    def _take(self, chunk: bytes) -> None:
+        entries, self._rest = render_entries(self._rest + chunk, log_timestamp(time.time_ns()), self._name)
+        self._file.append(entries)
+
+    def close(self) -> None:
+        """After the writer's end: moves what is still in the pipe, and a last line that was not ended."""
+        while chunk := self._read():
+            self._take(chunk)
+        if self._rest:
+            self._file.append(f'{log_timestamp(time.time_ns())} {self._name} F '.encode() + self._rest + b'\n')
+        os.close(self.fd)

@@ -1,0 +1,158 @@
+"""The life of a container's process before its program: a table of stages, each run in the new child.
+
+A stage that fails is named in the container's message; nothing of it is left, since all a stage makes belongs to
+namespaces that end with the process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import stat
+from collections.abc import Callable
+from typing import NamedTuple
+
+from netkube.runtime import credentials, kernelfs, linux, lookup, rootfs
+from netkube.runtime.cri import ContainerConfig, Mount
+from netkube.runtime.mounts import Template
+from netkube.runtime.netns import path_of
+
+
+class Volume(NamedTuple):
+    mount: Mount
+    tree: int  # a detached copy of what is at the mount's host_path
+    is_directory: bool
+
+
+class Setup:
+    """What the stages need to know, and what they tell each other."""
+
+    def __init__(
+        self, config: ContainerConfig, netns: str, directory: str, rootfs: str, template: Template, with_cgroup: bool
+    ) -> None:
+        self.config = config
+        self.netns = netns
+        self.with_cgroup = with_cgroup
+        self.directory = directory  # where the upper layers go
+        self.rootfs = rootfs  # where the root is put together: below a mount namespace each, one place does for all
+        self.template = template
+        self.volumes: list[Volume] = []
+        self.user = credentials.User(0, 0, (), '/')
+
+
+def open_volumes(setup: Setup) -> None:
+    """While the machine's mounts are in sight."""
+    for mount in setup.config.mounts:
+        tree = linux.open_tree(mount.host_path, recursive=True)
+        if mount.read_only:
+            linux.set_read_only(tree)
+        setup.volumes.append(Volume(mount, tree, os.path.isdir(mount.host_path)))
+
+
+def enter_network(setup: Setup) -> None:
+    if setup.netns:
+        namespace = os.open(path_of(setup.netns), os.O_RDONLY | os.O_CLOEXEC)
+        linux.setns(namespace, linux.CLONE_NEWNET)
+
+
+def make_namespaces(setup: Setup) -> None:
+    linux.setns(setup.template.namespace, linux.CLONE_NEWNS)
+    linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC | linux.CLONE_NEWCGROUP)
+    if setup.config.hostname:
+        linux.sethostname(setup.config.hostname)
+
+
+def mount_root(setup: Setup) -> None:
+    os.umask(0)
+    rootfs.mount_root(setup.template.layers, setup.config.hide, setup.directory, setup.rootfs)
+    rootfs.enter_root(setup.rootfs)
+
+
+def mount_kernel(setup: Setup) -> None:
+    kernelfs.mount_file_systems(setup.with_cgroup)
+    os.umask(0o022)
+    for path in setup.config.hide:
+        kernelfs.cover(path)
+
+
+def mount_volumes(setup: Setup) -> None:
+    """Outer ones first. The root is the container's already, so no symbolic link leads out of it."""
+    for volume in sorted(setup.volumes, key=lambda volume: volume.mount.container_path.rstrip('/').count('/')):
+        target = os.path.realpath(volume.mount.container_path)
+        rootfs.ensure_target(target, volume.is_directory)
+        linux.attach_tree(volume.tree, target)
+
+
+def protect_kernel(setup: Setup) -> None:
+    kernelfs.protect_kernel()
+
+
+def enter_working_directory(setup: Setup) -> None:
+    enter_directory(setup.config.working_dir)
+    if setup.config.read_only_root:
+        linux.mount('', '/', flags=linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY)
+
+
+def enter_directory(path: str) -> None:
+    """Made where missing, as container runtimes do."""
+    os.makedirs(path or '/', exist_ok=True)
+    os.chdir(path or '/')
+
+
+def become_user(setup: Setup) -> None:
+    setup.user = credentials.find_user(setup.config)
+    own_streams(setup.user)
+    credentials.become(setup.user, setup.config)
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
+
+
+STAGES: tuple[tuple[str, Callable[[Setup], None]], ...] = (
+    ('opening the volumes', open_volumes),
+    ('entering the network namespace', enter_network),
+    ('making namespaces', make_namespaces),
+    ('mounting the root file system', mount_root),
+    ('mounting /proc, /sys and /dev', mount_kernel),
+    ('mounting the volumes', mount_volumes),
+    ('protecting /proc and /sys', protect_kernel),
+    ('entering the working directory', enter_working_directory),
+    ('changing the user', become_user),
+)
+
+
+class StageError(Exception):
+    """A stage failed; the message says which, on what, and the errno in words."""
+
+
+def run_stages(setup: Setup) -> None:
+    for name, stage in STAGES:
+        try:
+            stage(setup)
+        except OSError as error:
+            about = f'{error.filename}: ' if error.filename else ''
+            raise StageError(f'error during container init: {name}: {about}{lookup.in_words(error)}') from error
+
+
+def environment(config: ContainerConfig, home: str) -> dict[str, str]:
+    """The container's own variables, and those that a container runtime adds."""
+    added = {'PATH': lookup.DEFAULT_PATH, 'HOSTNAME': config.hostname, 'HOME': home}
+    return {**added, **config.env}
+
+
+def execute(argv: tuple[str, ...], env: dict[str, str]) -> None:
+    """Never returns; CommandError when there is nothing to execute."""
+    lookup.execute(lookup.find_executable(argv[0], env['PATH']), argv, env)
+
+
+def use_streams(stdin: int, stdout: int, stderr: int) -> None:
+    """Makes these the standard streams; every other descriptor is closed by exec."""
+    copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in (stdin, stdout, stderr)]  # none is overwritten
+    for target, copy in enumerate(copies):
+        os.dup2(copy, target)
+
+
+def own_streams(user: credentials.User) -> None:
+    """So that a program that is not root may open /dev/stdout; never a device of the machine, such as /dev/null."""
+    for fd in (0, 1, 2) if user.uid else ():
+        if stat.S_ISFIFO(os.fstat(fd).st_mode) or os.isatty(fd):
+            os.fchown(fd, user.uid, -1)

@@ -1,0 +1,102 @@
+"""The runtime's process: parent of every Pod's processes.
+
+``python -m netkube.runtime.server --socket PATH --root DIR --cgroup NAME``
+
+It is a session of its own that no terminal's hang-up ends, so that Pods survive the daemon. SIGTERM, or the verb
+``shutdown``, kills and removes everything it made; SIGKILL takes the containers with it, and leaves their names
+for ``netkube.runtime.teardown``.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+from typing import NamedTuple
+
+from netkube.runtime import cgroup
+from netkube.runtime.connection import Connection
+from netkube.runtime.cri import ContainerStatus
+from netkube.runtime.fork import forget_ignored_signals
+from netkube.runtime.gate import when_all_open
+from netkube.runtime.launch import remove_tree
+from netkube.runtime.loop import Loop
+from netkube.runtime.service import RuntimeService
+
+
+class Options(NamedTuple):
+    socket: str
+    root: str  # a directory of the runtime's own: the containers' upper layers
+    cgroup: str  # a name below the cgroup v2 tree
+
+
+class Server:
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._loop = Loop()
+        self._connections: set[Connection] = set()
+
+    def run(self) -> None:
+        """Until a shutdown."""
+        os.makedirs(self._options.root, 0o700, exist_ok=True)
+        listener = _listen(self._options.socket)
+        groups = cgroup.create(cgroup.find_tree(), self._options.cgroup)
+        service = RuntimeService(self._loop, self._options.root, groups)
+        service.launcher.on_change = self._notify
+        self._loop.watch(listener.fileno(), lambda: self._accept(listener, service))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.on_signal(number, lambda: self._shut_down(service))
+        gc.collect()
+        gc.freeze()
+        self._loop.run()
+        os.unlink(self._options.socket)
+        cgroup.remove(groups)
+        remove_tree(self._options.root)
+
+    def _shut_down(self, service: RuntimeService) -> None:
+        after = service.shutdown()
+        when_all_open(after.gates, after.rest)
+
+    def _accept(self, listener: socket.socket, service: RuntimeService) -> None:
+        stream, _ = listener.accept()
+        self._connections.add(Connection(self._loop, service, stream, self._connections.discard))
+
+    def _notify(self, status: ContainerStatus) -> None:
+        for connection in tuple(self._connections):
+            connection.notify(status)
+
+
+def _listen(path: str) -> socket.socket:
+    """Only root may connect. A socket that a killed server left is replaced."""
+    if os.path.exists(path):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    listener.bind(path)
+    os.umask(before)
+    listener.listen(128)
+    return listener
+
+
+def parse_options(argv: list[str]) -> Options:
+    """Not argparse: it would cost the process 1 MB for good."""
+    given = dict(zip(argv[::2], argv[1::2], strict=False))
+    expected = {f'--{field}': field for field in Options._fields}
+    if len(argv) != 2 * len(expected) or given.keys() != expected.keys():
+        raise SystemExit('usage: python -m netkube.runtime.server --socket PATH --root DIR --cgroup NAME')
+    return Options(**{expected[name]: value for name, value in given.items()})
+
+
+def main(options: Options) -> None:
+    if os.getpid() != os.getsid(0):
+        os.setsid()
+    forget_ignored_signals()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.chdir('/')
+    Server(options).run()
+
+
+if __name__ == '__main__':
+    main(parse_options(sys.argv[1:]))

@@ -1,0 +1,208 @@
+"""CRI's verbs: what the server does for its clients.
+
+Arguments and results are JSON objects. A verb that has to wait for processes returns an ``After``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from netkube.runtime import cgroup, cri, netns
+from netkube.runtime.container import Container, timestamp
+from netkube.runtime.credentials import CAPABILITIES
+from netkube.runtime.cri import ContainerConfig, CriError, PodSandboxStatus, Record, SandboxConfig, record_of
+from netkube.runtime.exec import Command
+from netkube.runtime.execution import Execution
+from netkube.runtime.gate import Gate
+from netkube.runtime.launch import Launcher
+from netkube.runtime.loop import Loop
+from netkube.runtime.mounts import MachineMounts
+
+VERSION = '1'
+Result = dict[str, Any]
+
+
+class After(NamedTuple):
+    """The rest of a verb, to be done when all these gates are open."""
+
+    gates: list[Gate]
+    rest: Callable[[], Result]
+
+
+class Sandbox:
+    def __init__(self, config: SandboxConfig, cgroup_path: str, now: float) -> None:
+        self.config = config
+        self.cgroup_path = cgroup_path
+        self.status = PodSandboxStatus(
+            config.id, config.namespace, config.name, config.netns, cri.READY, timestamp(now), config.annotations
+        )
+
+
+class RuntimeService:
+    """``directory`` is ours alone; ``cgroup_path`` is '' where the machine has no cgroup tree for us."""
+
+    def __init__(self, loop: Loop, directory: str, cgroup_path: str, now: Callable[[], float] = time.time) -> None:
+        self._loop = loop
+        self._directory = directory
+        self._cgroup_path = cgroup_path
+        self._now = now
+        self._sandboxes: dict[str, Sandbox] = {}
+        self._containers: dict[str, Container] = {}
+        self._mounts = MachineMounts(directory)
+        self.launcher = Launcher(loop, self._mounts, f'{directory}/rootfs', now)
+        for part in ('rootfs', 'containers'):
+            os.makedirs(f'{directory}/{part}', exist_ok=True)
+
+    def version(self) -> Result:
+        return {'version': VERSION, 'pid': os.getpid(), 'cgroup': self._cgroup_path}
+
+    def run_pod_sandbox(self, config: Record) -> Result:
+        asked = cri.sandbox_config(config)
+        _check_id(asked.id)
+        if asked.id in self._sandboxes:
+            raise CriError('AlreadyExists', f'sandbox {asked.id!r} exists')
+        if not asked.host_network:
+            _check_id(asked.netns)
+            self._mounts.change(lambda: netns.create(asked.netns, asked.sysctls))
+        self._sandboxes[asked.id] = Sandbox(asked, cgroup.create(self._cgroup_path, asked.id), self._now())
+        return {}
+
+    def stop_pod_sandbox(self, id: str) -> After:
+        """Kills what runs in it, and answers when that has ended. An unknown one is stopped."""
+        sandbox = self._sandboxes.get(id)
+        if sandbox is not None:
+            sandbox.status = sandbox.status._replace(state=cri.NOT_READY)
+        return self._kill(self._containers_of(id), lambda: {})
+
+    def remove_pod_sandbox(self, id: str) -> After:
+        """With its containers, running or not. An unknown one is removed."""
+        self.stop_pod_sandbox(id)
+        return self._kill(self._containers_of(id), lambda: self._forget_sandbox(id))
+
+    def list_pod_sandboxes(self) -> Result:
+        return {'items': [record_of(sandbox.status) for sandbox in self._sandboxes.values()]}
+
+    def create_container(self, config: Record) -> Result:
+        asked = cri.container_config(config)
+        _check_container(asked)
+        sandbox = self._sandboxes.get(asked.sandbox_id)
+        if sandbox is None or sandbox.status.state != cri.READY:
+            raise CriError('NotFound', f'there is no ready sandbox {asked.sandbox_id!r}')
+        if asked.id in self._containers:
+            raise CriError('AlreadyExists', f'container {asked.id!r} exists')
+        asked = asked._replace(hostname=asked.hostname or sandbox.config.hostname)
+        path = cgroup.create(sandbox.cgroup_path, asked.id)
+        self._containers[asked.id] = Container(asked, path, f'{self._directory}/containers/{asked.id}', self._now())
+        return {}
+
+    def start_container(self, id: str) -> After:
+        """Answers with the status when the program runs, or could not be started (reason StartError)."""
+        container = self._get_container(id)
+        if container.pid or container.status.state != cri.CREATED:
+            raise CriError('FailedPrecondition', f'container {id!r} has been started before')
+        sandbox = self._sandboxes[container.config.sandbox_id]
+        if sandbox.status.state != cri.READY:
+            raise CriError('FailedPrecondition', f'sandbox {sandbox.config.id!r} is stopped')
+        self.launcher.start(container, sandbox.config.netns)
+        return After([container.begun], lambda: record_of(container.status))
+
+    def stop_container(self, id: str, grace_seconds: float) -> Result:
+        """Asks it to end, and kills it when the time is up; answers at once. One that does not run is stopped."""
+        container = self._containers.get(id)
+        if container is None or not container.pid:
+            return {}
+        if grace_seconds <= 0 or container.status.state == cri.CREATED:
+            container.kill()
+            return {}
+        container.signal(container.config.stop_signal)
+        deadline = time.monotonic() + grace_seconds
+        if deadline < container.kill_at:
+            container.kill_at = deadline
+            self._loop.call_after(grace_seconds, container.kill)
+        return {}
+
+    def remove_container(self, id: str) -> Result | After:
+        """Kills it if it runs; its files go in the background. An unknown one is removed."""
+        container = self._containers.get(id)
+        if container is None:
+            return {}
+        return self._kill([container], lambda: self._forget_container(container))
+
+    def list_containers(self) -> Result:
+        return {'items': [record_of(container.status) for container in self._containers.values()]}
+
+    def reopen_container_log(self, id: str) -> Result:
+        container = self._get_container(id)
+        if container.log is None or not container.pid:
+            raise CriError('FailedPrecondition', f'container {id!r} is not running')
+        container.log.reopen()
+        return {}
+
+    def execute(self, id: str, command: Command) -> Execution:
+        return self.launcher.execute(self._get_container(id), command)
+
+    def shutdown(self) -> After:
+        """Kills and removes everything, then ends the server."""
+
+        def finish() -> Result:
+            for sandbox in list(self._sandboxes):
+                self._forget_sandbox(sandbox)
+            self._loop.call_after(0, self._loop.stop)
+            return {}
+
+        return self._kill(list(self._containers.values()), finish)
+
+    def _kill(self, containers: list[Container], rest: Callable[[], Result]) -> After:
+        running = [container for container in containers if container.pid]
+        for container in running:
+            container.kill()
+        return After([container.gone for container in running], rest)
+
+    def _forget_container(self, container: Container) -> Result:
+        """The same one may have been removed by two clients."""
+        if self._containers.get(container.config.id) is container:
+            cgroup.remove(container.cgroup_path)
+            self.launcher.delete_tree(container.directory)
+            del self._containers[container.config.id]
+        return {}
+
+    def _forget_sandbox(self, id: str) -> Result:
+        for container in self._containers_of(id):
+            self._forget_container(container)
+        sandbox = self._sandboxes.get(id)
+        if sandbox is not None:
+            if not sandbox.config.host_network:
+                self._mounts.change(lambda: netns.delete(sandbox.config.netns))
+            cgroup.remove(sandbox.cgroup_path)
+            del self._sandboxes[id]
+        return {}
+
+    def _get_container(self, id: str) -> Container:
+        try:
+            return self._containers[id]
+        except KeyError:
+            raise CriError('NotFound', f'there is no container {id!r}') from None
+
+    def _containers_of(self, sandbox_id: str) -> list[Container]:
+        return [one for one in self._containers.values() if one.config.sandbox_id == sandbox_id]
+
+
+def _check_id(id: str) -> None:
+    """It becomes a file's name."""
+    if not id or '/' in id or id.startswith('.'):
+        raise CriError('InvalidArgument', f'{id!r} cannot be an id')
+
+
+def _check_container(config: ContainerConfig) -> None:
+    _check_id(config.id)
+    if not config.argv:
+        raise CriError('InvalidArgument', f'container {config.id!r} has no command')
+    unknown = sorted(set(config.capabilities) - set(CAPABILITIES))
+    if unknown:
+        raise CriError('InvalidArgument', f'unknown capabilities: {", ".join(unknown)}')
+    relative = [mount.container_path for mount in config.mounts if not mount.container_path.startswith('/')]
+    if relative:
+        raise CriError('InvalidArgument', f'mounts on relative paths: {", ".join(relative)}')

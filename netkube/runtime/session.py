@@ -1,0 +1,185 @@
+"""The client's end of an exec: pipes or a terminal whose other ends the command has itself.
+
+The server only starts the command and tells its end; no byte of the streams goes through it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import socket
+import struct
+import termios
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from netkube.runtime.cri import CriError, RuntimeUnavailable
+
+STDOUT, STDERR = 1, 2
+_OUTPUTS = (('stdout', STDOUT), ('stderr', STDERR))
+_READ = 65536
+
+
+class ExecSession:
+    """``netkube.client.kubelet.ExecSession``. Descriptors are -1 where there is no such stream."""
+
+    def __init__(self, control: _Control, stdin: int, outputs: dict[int, int], terminal: int) -> None:
+        self._control = control
+        self._stdin = stdin
+        self._outputs = outputs  # descriptor -> STDOUT or STDERR
+        self._terminal = terminal
+        self._exit: asyncio.Task[int] = asyncio.create_task(control.receive_exit())
+        for fd in {stdin, *outputs} - {-1}:
+            os.set_blocking(fd, False)
+
+    async def write_stdin(self, data: bytes) -> None:
+        """What a command that has closed its stdin does not read is dropped, as a shell's pipe would."""
+        while data and self._stdin >= 0:
+            try:
+                data = data[os.write(self._stdin, data) :]
+            except BlockingIOError:
+                await _writable(self._stdin)
+            except OSError:  # EPIPE; EIO of a terminal
+                return
+
+    async def close_stdin(self) -> None:
+        """A terminal has no end of input but the user's own Ctrl-D."""
+        if self._stdin >= 0 and self._terminal < 0:
+            os.close(self._stdin)
+            self._stdin = -1
+
+    async def resize(self, width: int, height: int) -> None:
+        if self._terminal >= 0:
+            fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack('4H', height, width, 0, 0))
+
+    async def read(self) -> tuple[int, bytes] | None:
+        while self._outputs:
+            for fd, stream in tuple(self._outputs.items()):
+                chunk = _read(fd)
+                if chunk:
+                    return stream, chunk
+                if chunk is not None:
+                    self._end_output(fd)
+            if self._outputs:
+                await _readable(tuple(self._outputs))
+        return None
+
+    def _end_output(self, fd: int) -> None:
+        del self._outputs[fd]
+        if fd != self._terminal:
+            os.close(fd)
+
+    async def exit_code(self) -> int:
+        return await asyncio.shield(self._exit)
+
+    async def close(self) -> None:
+        self._exit.cancel()
+        self._control.close()  # the server kills what still runs
+        for fd in {self._stdin, self._terminal, *self._outputs} - {-1}:
+            os.close(fd)
+        self._stdin, self._terminal, self._outputs = -1, -1, {}
+
+
+def _read(fd: int) -> bytes | None:
+    """b'' at the end, None when there is nothing now."""
+    try:
+        return os.read(fd, _READ)
+    except BlockingIOError:
+        return None
+    except OSError:  # EIO: the last process has closed the terminal
+        return b''
+
+
+async def _until(add: Callable[..., Any], remove: Callable[[int], Any], *fds: int) -> None:
+    """Until one of the descriptors is."""
+    ready = asyncio.Event()
+    for fd in fds:
+        add(fd, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        for fd in fds:
+            remove(fd)
+
+
+async def _readable(fds: tuple[int, ...]) -> None:
+    loop = asyncio.get_running_loop()
+    await _until(loop.add_reader, loop.remove_reader, *fds)
+
+
+async def _writable(fd: int) -> None:
+    loop = asyncio.get_running_loop()
+    await _until(loop.add_writer, loop.remove_writer, fd)
+
+
+class _Control:
+    """The connection to the server: lines of JSON, and a descriptor that may come with them."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._socket = stream
+        self._received = b''
+        self.fds: list[int] = []
+
+    async def receive(self) -> dict[str, Any]:
+        while b'\n' not in self._received:
+            await _readable((self._socket.fileno(),))
+            data, fds, _, _ = socket.recv_fds(self._socket, _READ, 1, socket.MSG_CMSG_CLOEXEC)
+            if not data:
+                raise RuntimeUnavailable('the runtime has ended in the middle of an exec')
+            self._received += data
+            self.fds += fds
+        line, _, self._received = self._received.partition(b'\n')
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    async def receive_exit(self) -> int:
+        return int((await self.receive())['exit_code'])
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+async def open_session(path: str, container: str, argv: list[str], streams: list[str], tty: bool) -> ExecSession:
+    """``streams`` are those of stdin, stdout and stderr that are wanted; a terminal is all three."""
+    with ExitStack() as undo:
+        stream = await _connect(path)
+        undo.callback(stream.close)
+        ours, theirs = _open_pipes([] if tty else streams)
+        for fd in ours.values():
+            undo.callback(os.close, fd)
+        arguments = {'container': container, 'argv': argv, 'streams': list(theirs), 'tty': tty}
+        request = json.dumps({'id': 1, 'verb': 'exec', 'arguments': arguments}).encode() + b'\n'
+        socket.send_fds(stream, [request], list(theirs.values()))
+        for fd in theirs.values():
+            os.close(fd)
+        control = _Control(stream)
+        answer = await control.receive()
+        if 'error' in answer:
+            raise CriError(**answer['error'])
+        undo.pop_all()
+    terminal = control.fds[0] if tty else -1
+    outputs = {ours[name]: number for name, number in _OUTPUTS if name in ours}
+    return ExecSession(control, ours.get('stdin', terminal), {terminal: STDOUT} if tty else outputs, terminal)
+
+
+async def _connect(path: str) -> socket.socket:
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    stream.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_connect(stream, path)
+    except OSError as error:
+        stream.close()
+        raise RuntimeUnavailable(f'{path}: {error.strerror}') from error
+    return stream
+
+
+def _open_pipes(streams: list[str]) -> tuple[dict[str, int], dict[str, int]]:
+    """Our ends and the command's, by stream."""
+    ours, theirs = {}, {}
+    for name in streams:
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        ours[name], theirs[name] = (writer, reader) if name == 'stdin' else (reader, writer)
+    return ours, theirs

@@ -1,0 +1,93 @@
+"""Nodes as the scheduler sees them: what they offer, and what is placed on them already."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from netkube.api.meta import Object
+from netkube.scheduler.requests import Amounts, Demand, HostPort, parse_amounts, parse_demand
+from netkube.scheduler.taints import Taint, parse_taints
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    name: str
+    labels: Mapping[str, str]
+    taints: tuple[Taint, ...]
+    unschedulable: bool
+    allocatable: Amounts
+
+
+def parse_node(node: Object) -> Node:
+    status = node.get('status') or {}
+    return Node(
+        node['metadata']['name'],
+        node['metadata'].get('labels') or {},
+        parse_taints(node),
+        bool(node['spec'].get('unschedulable')),
+        parse_amounts(status.get('allocatable') or status.get('capacity')),
+    )
+
+
+@dataclass(slots=True)
+class Load:
+    """What the Pods of one Node use together."""
+
+    pods: int = 0
+    requested: Counter[str] = field(default_factory=Counter)
+    score_cpu: int = 0
+    score_memory: int = 0
+    host_ports: Counter[HostPort] = field(default_factory=Counter)
+
+    def add(self, demand: Demand, sign: int = 1) -> None:
+        """``sign`` -1 takes it away again."""
+        self.pods += sign
+        for name, amount in demand.requests.items():
+            self.requested[name] += sign * amount
+        self.score_cpu += sign * demand.score_cpu
+        self.score_memory += sign * demand.score_memory
+        for port in demand.host_ports:
+            self.host_ports[port] += sign
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A Pod that a Node holds, or soon will."""
+
+    pod: Object
+    node: str
+    demand: Demand
+
+
+class Placements:
+    """Every Pod that has a Node, by uid; the loads are kept up to date as Pods come and go.
+
+    The scheduler places a Pod here before it binds it, so that the next decision counts it although no cache shows
+    it yet; the informer's event later finds it placed already.
+    """
+
+    def __init__(self) -> None:
+        self._placed: dict[str, Placed] = {}
+        self._loads: dict[str, Load] = {}
+
+    def load(self, node: str) -> Load:
+        return self._loads.setdefault(node, Load())
+
+    def pods(self) -> Iterable[Placed]:
+        return self._placed.values()
+
+    def place(self, pod: Object, node: str) -> None:
+        uid = pod['metadata']['uid']
+        known = self._placed.get(uid)
+        if known is not None and known.node == node and known.pod['spec']['containers'] == pod['spec']['containers']:
+            return
+        self.remove(uid)
+        placed = self._placed[uid] = Placed(pod, node, parse_demand(pod))
+        self.load(node).add(placed.demand)
+
+    def remove(self, uid: str) -> None:
+        placed = self._placed.pop(uid, None)
+        if placed is not None:
+            self.load(placed.node).add(placed.demand, -1)

@@ -1,0 +1,70 @@
+"""The log on disk: one row per revision, in SQLite.
+
+``revision`` is an AUTOINCREMENT row id, so a number is never used twice, also not after a restart. Each
+transaction deletes the rows it supersedes, so the log never holds more than the current state: the history
+that watches need is kept in memory. WAL with ``synchronous=FULL`` syncs each commit: what is committed survives
+kill -9 and a power cut. https://www.sqlite.org/wal.html, https://www.sqlite.org/autoinc.html
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS log (
+    revision INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL,
+    value BLOB
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``value`` None: the key is gone. ``supersedes``: the revision of the key's row before this one, 0 if none."""
+
+    revision: int
+    key: str
+    value: bytes | None
+    supersedes: int
+
+
+class Log:
+    """Used from one thread at a time. sqlite3.Error when the disk refuses."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        for pragma in ('journal_mode=WAL', 'synchronous=FULL', 'locking_mode=EXCLUSIVE', 'cache_size=-2048'):
+            self._connection.execute(f'PRAGMA {pragma}')
+        self._connection.execute(SCHEMA)
+
+    def rows(self) -> Iterator[tuple[int, str, bytes]]:
+        """(revision, key, value) of every live key, in order of revision."""
+        return self._connection.execute('SELECT revision, key, value FROM log ORDER BY revision')
+
+    def last_revision(self) -> int:
+        """The highest revision ever written, 0 in a new log."""
+        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'log'").fetchone()
+        return row[0] if row else 0
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Write all rows in one synced transaction."""
+        rows = list(rows)
+        superseded = [(row.supersedes,) for row in rows if row.supersedes]
+        superseded += [(row.revision,) for row in rows if row.value is None]
+        self._connection.execute('BEGIN IMMEDIATE')
+        try:
+            added = ((row.revision, row.key, row.value) for row in rows)
+            self._connection.executemany('INSERT INTO log (revision, key, value) VALUES (?, ?, ?)', added)
+            self._connection.executemany('DELETE FROM log WHERE revision = ?', superseded)
+            self._connection.execute('COMMIT')
+        except sqlite3.Error:
+            if self._connection.in_transaction:
+                self._connection.execute('ROLLBACK')
+            raise
+
+    def close(self) -> None:
+        self._connection.close()

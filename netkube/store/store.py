@@ -1,0 +1,248 @@
+"""Objects under keys with revisions: get, list, create, update, delete, watch. It knows no kind.
+
+The current state lives in memory; each change gets the next revision, is told to the watches at once, and is
+written to the log in batches. ``durable(revision)`` waits until a revision is on the disk: whoever acknowledges
+a write to the outside waits for it, in-process readers need not. The interface is narrow enough for etcd.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, insort
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netkube.store.errors import Compacted, Conflict, Failed, KeyExists
+from netkube.store.history import History
+from netkube.store.watch import Entry, Event, Watch
+
+if TYPE_CHECKING:
+    from netkube.store.log import Log, Row
+
+__all__ = ['Compacted', 'Conflict', 'Entry', 'Event', 'Failed', 'KeyExists', 'Store', 'Watch']
+
+MEMORY = ':memory:'
+
+
+class Store:
+    """Belongs to one event loop. A store on disk acknowledges nothing before its ``run()`` runs."""
+
+    def __init__(self, path: str | Path = MEMORY) -> None:
+        """Opens the log and reads the state back. sqlite3.Error when it is not a store or not writable."""
+        self._entries: dict[str, Entry] = {}
+        self._log = _open_log(path)
+        self.revision = 0
+        if self._log is not None:
+            self._load(self._log)
+        self._keys = sorted(self._entries)
+        self._durable_revision = self.revision
+        self._history = History(self.revision)
+        self._watches: list[Watch] = []
+        self._undurable: list[Event] = []
+        self._rows: list[Row] = []
+        self._rows_added = asyncio.Event()
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._failure: Exception | None = None
+
+    def get(self, key: str) -> Entry | None:
+        return self._entries.get(key)
+
+    def list(self, prefix: str) -> list[Entry]:
+        """All entries under ``prefix``, in order of their keys."""
+        keys = self._keys
+        start = bisect_left(keys, prefix)
+        end = bisect_left(keys, prefix + '\U0010ffff', start)
+        return [self._entries[key] for key in keys[start:end]]
+
+    def create(self, key: str, value: bytes, decoded: Any = None) -> Entry:
+        """A new key, at ``self.revision + 1``. KeyExists."""
+        if key in self._entries:
+            raise KeyExists(key)
+        self._check_alive()
+        insort(self._keys, key)
+        return self._write(key, value, decoded, None)
+
+    def update(self, key: str, value: bytes, expected: int, decoded: Any = None) -> Entry:
+        """Replace the value that is at revision ``expected``. Conflict."""
+        previous = self._expect(key, expected)
+        self._check_alive()
+        return self._write(key, value, decoded, previous)
+
+    def delete(self, key: str, last: bytes, expected: int, decoded: Any = None) -> Entry:
+        """Remove the key at revision ``expected``; watches are told ``last``, its last state. Conflict."""
+        previous = self._expect(key, expected)
+        self._check_alive()
+        del self._entries[key]
+        del self._keys[bisect_left(self._keys, key)]
+        self.revision += 1
+        entry = Entry(key, self.revision, last, decoded)
+        self._publish(Event(entry, previous, deleted=True))
+        return entry
+
+    def watch(self, prefix: str, since: int, *, durable: bool = False) -> Watch:
+        """The changes under ``prefix`` after revision ``since``; with ``durable`` only once they are on the disk.
+
+        Compacted when ``since`` is too old. Give it to ``unwatch`` in the end.
+        """
+        backlog = self._history.since(since, self.revision, prefix)
+        if durable:
+            backlog = [event for event in backlog if event.revision <= self._durable_revision]
+        watch = Watch(prefix, backlog, durable)
+        self._watches.append(watch)
+        return watch
+
+    def unwatch(self, watch: Watch) -> None:
+        watch.close()
+        self._watches.remove(watch)
+
+    def compact(self, revision: int) -> None:
+        """Forget the history up to and including ``revision``: watches from before it are Compacted."""
+        self._history.compact(min(revision, self.revision))
+
+    @property
+    def compacted_revision(self) -> int:
+        """The history up to and including it is forgotten."""
+        return self._history.compacted
+
+    @property
+    def durable_revision(self) -> int:
+        """Everything up to and including it survives a power cut."""
+        return self._durable_revision
+
+    async def durable(self, revision: int) -> None:
+        """Wait until ``revision`` is on the disk. Failed when it cannot be."""
+        if revision <= self._durable_revision:
+            return
+        self._check_alive()
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append((revision, waiter))
+        await waiter
+
+    async def run(self) -> None:
+        """Write the log, a batch at a time, for ever. Failed when the disk refuses."""
+        if self._log is None:
+            await asyncio.Event().wait()
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix='store') as thread:
+            try:
+                while True:
+                    await self._rows_added.wait()
+                    await self._commit(self._log, thread)
+            finally:
+                self._flush()
+
+    def end_watches(self) -> None:
+        """Their readers see the end, and come back or not."""
+        for watch in self._watches:
+            watch.close()
+
+    def close(self) -> None:
+        """End all watches and write what is left. Only when ``run()`` does not run any more."""
+        self.end_watches()
+        self._flush()
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    async def _commit(self, log: Log, thread: ThreadPoolExecutor) -> None:
+        """Write what has gathered, while the next batch gathers. It is not interrupted half-way."""
+        self._rows_added.clear()
+        rows, self._rows = self._rows, []
+        commit = asyncio.get_running_loop().run_in_executor(thread, log.append, rows)
+        try:
+            await asyncio.shield(commit)
+        except asyncio.CancelledError:
+            await commit
+            self._committed(rows[-1].revision)
+            raise
+        except Exception as error:
+            self._fail(error)
+            raise Failed(f'cannot write the log: {error}') from error
+        self._committed(rows[-1].revision)
+
+    def _flush(self) -> None:
+        if self._log is None or not self._rows or self._failure is not None:
+            return
+        rows, self._rows = self._rows, []
+        self._log.append(rows)
+        self._committed(rows[-1].revision)
+
+    def _load(self, log: Log) -> None:
+        for revision, key, value in log.rows():
+            self._entries[key] = Entry(key, revision, value)
+        self.revision = log.last_revision()
+
+    def _expect(self, key: str, revision: int) -> Entry:
+        entry = self._entries.get(key)
+        if entry is None or entry.revision != revision:
+            raise Conflict(key)
+        return entry
+
+    def _write(self, key: str, value: bytes, decoded: Any, previous: Entry | None) -> Entry:
+        self.revision += 1
+        entry = Entry(key, self.revision, value, decoded)
+        self._entries[key] = entry
+        self._publish(Event(entry, previous, deleted=False))
+        return entry
+
+    def _publish(self, event: Event) -> None:
+        if event.previous is not None:
+            event.previous.decoded = None
+        self._history.append(event)
+        for watch in self._watches:
+            if not watch.durable and event.entry.key.startswith(watch.prefix):
+                watch.push(event)
+        self._undurable.append(event)
+        if self._log is None:
+            self._committed(event.revision)
+        else:
+            self._log_event(event)
+
+    def _log_event(self, event: Event) -> None:
+        from netkube.store.log import Row
+
+        supersedes = event.previous.revision if event.previous is not None else 0
+        value = None if event.deleted else event.entry.value
+        self._rows.append(Row(event.revision, event.entry.key, value, supersedes))
+        self._rows_added.set()
+
+    def _committed(self, revision: int) -> None:
+        self._durable_revision = revision
+        self._tell_durable_watches(revision)
+        waiting = []
+        for wanted, waiter in self._waiters:
+            if wanted > revision:
+                waiting.append((wanted, waiter))
+            elif not waiter.done():
+                waiter.set_result(None)
+        self._waiters = waiting
+
+    def _tell_durable_watches(self, revision: int) -> None:
+        pending, self._undurable = self._undurable, []
+        for event in pending:
+            if event.revision > revision:
+                self._undurable.append(event)
+                continue
+            for watch in self._watches:
+                if watch.durable and event.entry.key.startswith(watch.prefix):
+                    watch.push(event)
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
+        for _, waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(Failed(f'cannot write the log: {error}'))
+        self._waiters = []
+
+    def _check_alive(self) -> None:
+        if self._failure is not None:
+            raise Failed(f'cannot write the log: {self._failure}')
+
+
+def _open_log(path: str | Path) -> Log | None:
+    if str(path) == MEMORY:
+        return None
+    from netkube.store.log import Log
+
+    return Log(path)

@@ -1,0 +1,6 @@
+"""What tests build clusters and objects with: ours, and those of people who test against netkube."""
+
+from netkube.testing.api import memory_api
+from netkube.testing.waiting import eventually
+
+__all__ = ['eventually', 'memory_api']

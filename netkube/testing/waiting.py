@@ -1,0 +1,33 @@
+"""Wait for a condition, never for a time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar('T')
+
+INTERVAL = 0.01  # seconds between two looks
+
+
+async def eventually(condition: Callable[[], T | Awaitable[T]], timeout: float = 10.0, what: str = '') -> T:
+    """The first true value of ``condition()``; AssertionError, with what was last seen, after ``timeout`` seconds.
+
+    A condition may be a coroutine function. An AssertionError inside it counts as not yet.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        seen: object
+        try:
+            value = condition()
+            seen = await value if inspect.isawaitable(value) else value
+            if seen:
+                return seen  # type: ignore[return-value]
+        except AssertionError as error:
+            seen = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f'not within {timeout} s: {what or condition}; last seen: {seen!r}')
+        await asyncio.sleep(INTERVAL)

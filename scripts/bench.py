@@ -1,0 +1,237 @@
+"""The measurements behind ``scripts/bench``; run by it, in namespaces of its own.
+
+Every figure is a median of several runs, and every comparison is made within one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+NETKUBE = [sys.executable, '-E', '-s', '-m', 'netkube.cli.main', '--cluster', 'bench']
+STARTS = 5
+DNS_SECONDS = 4
+CONNECTIONS = 3000
+RUNS = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    what: str
+    measured: str
+    wanted: str
+    peer: str = ''
+
+
+def netkube(*words: str, stdin: str = '') -> str:
+    done = subprocess.run([*NETKUBE, *words], input=stdin, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f'netkube {" ".join(words)}: {done.stderr}{done.stdout}')
+    return done.stdout
+
+
+def seconds(action: Callable[[], object]) -> float:
+    began = time.monotonic()
+    action()
+    return time.monotonic() - began
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[None]:
+    netkube('up')
+    try:
+        yield
+    finally:
+        netkube('down', '--purge')
+
+
+def manifest(name: str, replicas: int, command: list[str], port: int, probe: bool = True) -> str:
+    container: dict = {'name': 'main', 'image': 'none', 'command': command, 'ports': [{'containerPort': port}]}
+    if probe:
+        container['readinessProbe'] = {'tcpSocket': {'port': port}, 'periodSeconds': 1}
+    labels = {'app': name}
+    template = {'metadata': {'labels': labels}, 'spec': {'containers': [container], 'terminationGracePeriodSeconds': 0}}
+    deployment = {
+        'apiVersion': 'apps/v1', 'kind': 'Deployment', 'metadata': {'name': name},
+        'spec': {'replicas': replicas, 'selector': {'matchLabels': labels}, 'template': template},
+    }  # fmt: skip
+    service = {
+        'apiVersion': 'v1', 'kind': 'Service', 'metadata': {'name': name},
+        'spec': {'selector': labels, 'ports': [{'port': port, 'targetPort': port}]},
+    }  # fmt: skip
+    return json.dumps(deployment) + '\n---\n' + json.dumps(service)
+
+
+def measure_start() -> list[Row]:
+    """From nothing to an API that answers, and to an answer through a Service's DNS name."""
+    ready, first = [], []
+    hello = manifest('hello', 1, ['python3', '-m', 'http.server', '80'], 80)
+    for _ in range(STARTS):
+        try:
+            began = time.monotonic()
+            netkube('up')
+            ready.append(time.monotonic() - began)
+            netkube('apply', '-f', '-', '--wait', stdin=hello)
+            netkube('exec', 'deploy/hello', '--', 'curl', '-s', 'http://hello.default.svc.cluster.local/')
+            first.append(time.monotonic() - began)
+        finally:
+            netkube('down', '--purge')
+    return [
+        Row('netkube up: API, DNS and Node ready', f'{statistics.median(ready):.2f} s', '0.5 s', 'k3d 20 s, kind 33 s'),
+        Row(
+            'up to the first answer through Service and DNS name',
+            f'{statistics.median(first):.2f} s',
+            '1 s',
+            'k3d 15.8 s, kind 32.4 s',
+        ),
+    ]
+
+
+def measure_memory() -> list[Row]:
+    with cluster():
+        status = json.loads(netkube('status', '-o', 'json'))
+    parts = ', '.join(f'{role} {status[role]["memoryKiB"] / 1024:.1f}' for role in ('daemon', 'runtime', 'dns'))
+    total = status['memoryKiB'] / 1024
+    return [Row('idle memory of all processes (PSS)', f'{total:.1f} MiB ({parts})', '80 MB', 'k3s 512 MB')]
+
+
+def measure_replicas() -> list[Row]:
+    took = []
+    with cluster():
+        for number in range(RUNS):
+            many = manifest(f'many-{number}', 100, ['sleep', 'infinity'], 80, probe=False)
+            took.append(seconds(lambda text=many: netkube('apply', '-f', '-', '--wait', stdin=text)))
+            netkube('delete', 'deploy', f'many-{number}', '--cascade', 'foreground')
+    median = statistics.median(took)
+    return [Row('100 replicas created to all Ready', f'{median:.2f} s ({100 / median:.0f} Pods/s)', '170 Pods/s')]
+
+
+def measure_connections() -> list[Row]:
+    """connect() from a Pod to another: through the Service's address, and directly."""
+    # Not /tmp: a container has one of its own, but sees the rest of the machine's files.
+    with tempfile.TemporaryDirectory(dir='/var/tmp') as folder, cluster():
+        Path(folder).chmod(0o755)
+        tool = f'{folder}/connect_latency'
+        subprocess.run(['cc', '-O2', '-o', tool, str(HERE / 'connect_latency.c')], check=True)
+        netkube('apply', '-f', '-', '--wait', stdin=manifest('server', 1, [tool, 's', '9000'], 9000, probe=False))
+        netkube('apply', '-f', '-', '--wait', stdin=manifest('client', 1, ['sleep', 'infinity'], 80, probe=False))
+        (pod,) = json.loads(netkube('get', 'pods', '-l', 'app=server', '-o', 'json'))['items']
+        service = json.loads(netkube('get', 'service', 'server', '-o', 'json'))
+        targets = {'direct': pod['status']['podIP'], 'service': service['spec']['clusterIP']}
+        taken: dict[str, list[float]] = {name: [] for name in targets}
+        for _ in range(RUNS):
+            for name, address in targets.items():
+                words = ('exec', 'deploy/client', '--', tool, 'c', address, '9000', str(CONNECTIONS))
+                match = re.search(r'failed=0 p50=([\d.]+)', netkube(*words))
+                assert match, 'a connection failed'
+                taken[name].append(float(match[1]))
+    direct, service_time = (statistics.median(taken[name]) for name in ('direct', 'service'))
+    ratio = statistics.median(s / d for s, d in zip(taken['service'], taken['direct'], strict=True))
+    text = f'{ratio:.2f} ({service_time:.0f} / {direct:.0f} us p50)'
+    return [Row('connection through the Service / direct to the Pod', text, '1.2', 'kube-proxy 1.0 to 1.2')]
+
+
+def measure_dns() -> list[Row]:
+    """The same questions to netkube's resolver and to dnsmasq, in turn, each alone on one core."""
+    names = [f'service-{number}' for number in range(1000)]
+    objects = [
+        {'apiVersion': 'v1', 'kind': 'Service', 'metadata': {'name': name}, 'spec': {'ports': [{'port': 80}]}}
+        for name in names
+    ]
+    with tempfile.TemporaryDirectory() as folder, cluster():
+        netkube('apply', '-f', '-', stdin='\n---\n'.join(map(json.dumps, objects)))
+        services = json.loads(netkube('get', 'services', '-o', 'json'))['items']
+        hosts = Path(folder, 'hosts')
+        domain = 'default.svc.cluster.local'
+        lines = [f'{s["spec"]["clusterIP"]} {s["metadata"]["name"]}.{domain}' for s in services]
+        hosts.write_text('\n'.join(lines) + '\n')
+        queries = Path(folder, 'queries')
+        queries.write_text(''.join(f'{name}.{domain} A\n' for name in names))
+        status = json.loads(netkube('status', '-o', 'json'))
+        vip = status['dnsAddress']
+        subprocess.run(['taskset', '-p', '-c', '0', str(status['dns']['pid'])], check=True, capture_output=True)
+        options = [
+            '--no-daemon',
+            '--no-resolv',
+            '--no-hosts',
+            f'--addn-hosts={hosts}',
+            '--port=5300',
+            '--cache-size=10000',
+        ]
+        with subprocess.Popen(['taskset', '-c', '0', 'dnsmasq', *options], stderr=subprocess.DEVNULL) as dnsmasq:
+            try:
+                ours, theirs = [], []
+                inside = ['ip', 'netns', 'exec', status['nodeNetworkNamespace']]
+                for _ in range(RUNS):
+                    ours.append(queries_per_second(inside, vip, 53, queries))
+                    theirs.append(queries_per_second([], '127.0.0.1', 5300, queries))
+            finally:
+                dnsmasq.terminate()
+    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    text = f'{statistics.median(ours):,.0f}/s, {ratio:.2f} of dnsmasq'
+    return [Row('DNS answers per second, one core', text, '0.9', f'dnsmasq {statistics.median(theirs):,.0f}/s')]
+
+
+def queries_per_second(prefix: list[str], address: str, port: int, queries: Path) -> float:
+    words = [
+        'taskset',
+        '-c',
+        '1',
+        'dnsperf',
+        '-s',
+        address,
+        '-p',
+        str(port),
+        '-d',
+        str(queries),
+        '-l',
+        str(DNS_SECONDS),
+    ]
+    output = subprocess.run([*prefix, *words, '-c', '8'], check=True, capture_output=True, text=True).stdout
+    match = re.search(r'Queries per second:\s+([\d.]+)', output)
+    assert match, output
+    return float(match[1])
+
+
+MEASUREMENTS = {
+    'start': measure_start,
+    'memory': measure_memory,
+    'replicas': measure_replicas,
+    'connections': measure_connections,
+    'dns': measure_dns,
+}
+
+
+def print_table(rows: list[Row]) -> None:
+    header = Row('what', 'measured', 'wanted', 'peers (published or measured elsewhere, unless of this run)')
+    widths = [
+        max(len(getattr(row, field)) for row in [header, *rows]) for field in ('what', 'measured', 'wanted', 'peer')
+    ]
+    for row in [header, *rows]:
+        cells = (row.what, row.measured, row.wanted, row.peer)
+        print('  '.join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog='scripts/bench', description=__doc__)
+    parser.add_argument('only', nargs='*', choices=[*MEASUREMENTS, []], help='which measurements; all if none is named')
+    rows: list[Row] = []
+    for name in parser.parse_args().only or MEASUREMENTS:
+        print(f'measuring: {name}', file=sys.stderr)
+        rows += MEASUREMENTS[name]()
+    print_table(rows)
+
+
+if __name__ == '__main__':
+    main()

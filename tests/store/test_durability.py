@@ -1,0 +1,145 @@
+"""What was acknowledged is there afterwards: after a restart, a kill -9, a full disk."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from netkube.store.store import Failed, Store
+
+
+@asynccontextmanager
+async def running(path: Path) -> AsyncIterator[Store]:
+    store = Store(path)
+    task = asyncio.create_task(store.run())
+    try:
+        yield store
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        store.close()
+
+
+async def test_the_state_comes_back_and_no_revision_is_used_twice(tmp_path: Path) -> None:
+    async with running(tmp_path / 'db') as store:
+        kept = store.create('a', b'1')
+        kept = store.update('a', b'2', kept.revision)
+        gone = store.create('b', b'1')
+        last = store.delete('b', b'1', gone.revision)
+        await store.durable(last.revision)
+    async with running(tmp_path / 'db') as store:
+        assert [(entry.key, entry.value, entry.revision) for entry in store.list('')] == [('a', b'2', kept.revision)]
+        assert store.create('c', b'').revision == last.revision + 1
+
+
+async def test_a_watch_from_before_a_restart_is_compacted_and_one_from_the_end_goes_on(tmp_path: Path) -> None:
+    async with running(tmp_path / 'db') as store:
+        store.create('a', b'')
+        await store.durable(store.create('b', b'').revision)
+    async with running(tmp_path / 'db') as store:
+        watching = store.watch('', store.revision)
+        store.create('c', b'')
+        assert (await anext(watching)).entry.key == 'c'
+        assert store.compacted_revision == 2
+
+
+async def test_a_durable_watch_sees_nothing_that_is_not_on_the_disk(tmp_path: Path) -> None:
+    async with running(tmp_path / 'db') as store:
+        watching = store.watch('', 0, durable=True)
+        entry = store.create('a', b'')
+        assert watching.pending() == [] and store.durable_revision < entry.revision
+        event = await anext(watching)
+        assert store.durable_revision >= event.revision == entry.revision
+
+
+async def test_what_is_left_is_written_when_the_store_stops(tmp_path: Path) -> None:
+    async with running(tmp_path / 'db') as store:
+        store.create('a', b'')
+    async with running(tmp_path / 'db') as store:
+        assert store.get('a') is not None
+
+
+async def test_the_log_holds_the_present_state_only(tmp_path: Path) -> None:
+    async with running(tmp_path / 'db') as store:
+        entry = store.create('a', b'')
+        for number in range(50):
+            entry = store.update('a', b'%d' % number, entry.revision)
+            if number % 10 == 0:
+                await store.durable(entry.revision)
+    rows = subprocess.run(
+        [sys.executable, '-c', 'import sqlite3,sys; print(*sqlite3.connect(sys.argv[1]).execute("SELECT * FROM log"))',
+         str(tmp_path / 'db')], capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert rows.stdout.strip() == "(51, 'a', b'49')"
+
+
+async def test_a_disk_that_refuses_ends_the_store_and_acknowledges_nothing(tmp_path: Path) -> None:
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', str(tmp_path)], check=True)
+    store = Store(tmp_path / 'db')
+    task = asyncio.create_task(store.run())
+    try:
+        entry = store.create('a', os.urandom(1 << 20))
+        with pytest.raises(Failed, match='full'):
+            await store.durable(entry.revision)
+        with pytest.raises(Failed):
+            await task
+        with pytest.raises(Failed):
+            store.create('b', b'')
+    finally:
+        store.close()
+        subprocess.run(['umount', str(tmp_path)], check=True)
+
+
+WRITER = """
+import asyncio, sys
+from netkube.store.store import Store
+
+async def write(store, worker):
+    entry = None
+    for number in range(1_000_000):
+        key, value = f'{worker}/{number % 50}', b'%d' % number
+        known = store.get(key)
+        entry = store.update(key, value, known.revision) if known else store.create(key, value)
+        await store.durable(entry.revision)
+        sys.stdout.write(f'{key} {number} {entry.revision}\\n')
+        sys.stdout.flush()
+
+async def main():
+    store = Store(sys.argv[1])
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(store.run())
+        for worker in range(10):
+            tasks.create_task(write(store, worker))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize('acknowledged', [1, 200, 1500])
+def test_kill_9_loses_no_acknowledged_write(tmp_path: Path, acknowledged: int) -> None:
+    database = tmp_path / 'db'
+    writer = subprocess.Popen([sys.executable, '-c', WRITER, str(database)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    lines = [writer.stdout.readline() for _ in range(acknowledged)]
+    os.kill(writer.pid, signal.SIGKILL)
+    rest = writer.stdout.read().splitlines()
+    writer.wait()
+    acked: dict[str, tuple[int, int]] = {}
+    for line in [*lines, *rest]:
+        with suppress(ValueError):  # the last line may be cut
+            key, number, revision = line.split()
+            acked[key] = (int(number), int(revision))
+    store = Store(database)
+    for key, (number, revision) in acked.items():
+        entry = store.get(key)
+        assert entry is not None and entry.revision >= revision and int(entry.value) >= number
+    store.close()
