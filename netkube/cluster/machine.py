@@ -101,13 +101,15 @@ def table_name(cluster: str) -> str:
     return f'netkube-{cluster}'
 
 
-async def used_networks(clusters_link: str = '') -> list[IPv4Network]:
+def used_networks(clusters_link: str = '') -> list[IPv4Network]:
     """What the machine has routes to, but for the default and those through ``clusters_link``: see ``free_plan``."""
-    thread = NamespaceThread(None)
-    try:
-        return await thread.run(_used_networks, clusters_link)
-    finally:
-        await thread.closed()
+    with closing(Netlink()) as machine:
+        own = find_link(machine, clusters_link) if clusters_link else None
+        return [
+            route.destination
+            for route in list_routes(machine)
+            if route.destination != DEFAULT and not (own and route.link == own.index)
+        ]
 
 
 class MachineLink:
@@ -217,13 +219,3 @@ def _ensure_routes(config: MachineLinkConfig, machine: Netlink, link: Link) -> N
                 machine.request(add_route(destination, link.index, config.node_address, config.machine_address))
             except FileExistsError as error:
                 raise RouteConflict(f'the machine already has a route to {destination}; choose another CIDR') from error
-
-
-def _used_networks(clusters_link: str) -> list[IPv4Network]:
-    with closing(Netlink()) as machine:
-        own = find_link(machine, clusters_link) if clusters_link else None
-        return [
-            route.destination
-            for route in list_routes(machine)
-            if route.destination != DEFAULT and not (own and route.link == own.index)
-        ]

@@ -8,14 +8,18 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from netkube.api import names
-from netkube.cluster import addressing, preflight, processes
+from netkube.cluster import preflight, processes
+from netkube.cluster.addressing import AddressPlan, free_plan
 from netkube.cluster.config import (
     RUN_ROOT,
+    STATE_ROOT,
     ClusterConfig,
     ConfigError,
+    all_names,
     check_name,
     default_state_dir,
     load,
@@ -41,12 +45,36 @@ def resolve(name: str, state_dir: str, wanted: dict[str, object]) -> ClusterConf
     config = ClusterConfig(name=name, state_dir=state_dir, **given)  # type: ignore[arg-type]
     if problems := names.is_dns_subdomain(config.domain):
         raise ConfigError(f'invalid --cluster-domain "{config.domain}": {problems[0]}')
-    try:
-        plan = addressing.choose(config.pod_cidr, config.service_cidr)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    plan = choose_plan(config)
     port = config.api_port or free_port(FIRST_API_PORT)
     return replace(config, pod_cidr=str(plan.pod_cidr), service_cidr=str(plan.service_cidr), api_port=port)
+
+
+def choose_plan(config: ClusterConfig) -> AddressPlan:
+    """The addresses asked for, the rest from what neither the machine nor another cluster uses."""
+    from netkube.cluster.machine import used_networks
+
+    used = [*used_networks(), *_of_other_clusters(config.name)]
+    try:
+        given = [IPv4Network(cidr) for cidr in (config.pod_cidr, config.service_cidr) if cidr]
+        own = free_plan([*used, *given])
+        plan = AddressPlan.of(config.pod_cidr or own.pod_cidr, config.service_cidr or own.service_cidr)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if taken := plan.overlaps(used):
+        raise ConfigError(
+            f'pod CIDR {plan.pod_cidr} or service CIDR {plan.service_cidr} overlaps {taken[0]}, which this machine or '
+            'another cluster uses; choose others with --pod-cidr and --service-cidr'
+        )
+    return plan
+
+
+def _of_other_clusters(name: str) -> list[IPv4Network]:
+    """What clusters that are known here have, running or not."""
+    others = [load('', str(file.parent)) for file in STATE_ROOT.glob('*/cluster.json')]
+    running = [load(each) for each in all_names()]
+    found = {other.name: other for other in [*others, *running] if other is not None and other.name != name}
+    return [IPv4Network(cidr) for other in found.values() for cidr in (other.pod_cidr, other.service_cidr)]
 
 
 def free_port(first: int) -> int:

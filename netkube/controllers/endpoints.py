@@ -12,6 +12,7 @@ from netkube.api.resources import ENDPOINTS, PODS, SERVICES
 from netkube.client.controller import Controller
 from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
+from netkube.controllers.pace import Pace
 from netkube.controllers.pods import is_ready
 from netkube.controllers.servicepods import (
     Port,
@@ -29,6 +30,7 @@ from netkube.controllers.servicepods import (
 MANAGED_BY = 'endpoints.kubernetes.io/managed-by'
 HEADLESS = 'service.kubernetes.io/headless'
 MANAGER = 'endpoint-controller'
+REST_SECONDS = 0.002  # for each address written: whoever is in a hurry reads EndpointSlices
 
 Addresses = tuple[Object, ...]
 
@@ -85,6 +87,10 @@ def _render_port(port: Port) -> Object:
     return {field: value for field, value in port.render().items() if value}
 
 
+def _size(subsets: Iterable[Object]) -> int:
+    return sum(len(each.get(part, ())) for each in subsets for part in ('addresses', 'notReadyAddresses'))
+
+
 def endpoints_labels(service: Object) -> dict[str, str]:
     own = {label: value for label, value in (service['metadata'].get('labels') or {}).items() if label != HEADLESS}
     return own | ({HEADLESS: ''} if is_headless(service) else {}) | {MANAGED_BY: MANAGER}
@@ -99,6 +105,7 @@ class EndpointsController:
         self._services = informers[SERVICES]
         self._endpoints = informers[ENDPOINTS]
         self._selection = ServicePods(informers)
+        self._pace = Pace(REST_SECONDS)
         self._controller = Controller('endpoints', informers, self._sync, workers=5)
         self._controller.watch(SERVICES)
         self._controller.watch(ENDPOINTS, _managed_key)
@@ -111,6 +118,8 @@ class EndpointsController:
         service, current = self._services.get(key), self._endpoints.get(key)
         if service is None:
             await self._delete(key)
+        elif selects(service) and (rest := self._pace.rests(key)):
+            self._controller.queue.add_after(key, rest)
         elif selects(service):
             subsets = plan_subsets(service, self._selection.pods(service))
             await self._write(service, current, subsets, endpoints_labels(service))
@@ -126,6 +135,7 @@ class EndpointsController:
             elif subsets != (current.get('subsets') or []) or labels != current['metadata'].get('labels'):
                 metadata = current['metadata'] | {'labels': labels}
                 await self._client.update(ENDPOINTS, current | {'metadata': metadata, 'subsets': subsets})
+                self._pace.wrote(key_of(service), _size(subsets))
         except ApiError as error:
             if error.code != 409:
                 name = '/'.join(key_of(service))

@@ -13,12 +13,14 @@ from netkube.client.controller import Controller
 from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
 from netkube.controllers.expectations import Expectations
+from netkube.controllers.pace import Pace
 from netkube.controllers.servicepods import ServicePods, families, is_headless, selects
 from netkube.controllers.slices import Ports, SlicePlan, desired_endpoints, plan_slices
 
 SERVICE_NAME = 'kubernetes.io/service-name'
 MANAGED_BY = 'endpointslice.kubernetes.io/managed-by'
 HEADLESS = 'service.kubernetes.io/headless'
+REST_SECONDS = 0.0002  # for each endpoint of a slice that was written
 MANAGER = 'endpointslice-controller.k8s.io'
 
 
@@ -66,6 +68,7 @@ class EndpointSliceController:
         self._slices.add_index('managed-service', managed_service)
         self._selection = ServicePods(informers)
         self._expectations = Expectations(self._slices)
+        self._pace = Pace(REST_SECONDS)
         self._controller = Controller('endpointslice', informers, self._sync, workers=5)
         self._controller.watch(SERVICES)
         self._controller.watch(ENDPOINTSLICES, managed_service)
@@ -80,6 +83,9 @@ class EndpointSliceController:
             self._expectations.forget(key)  # its slices go by their ownerReference
             return
         if not selects(service) or not self._expectations.satisfied(key):
+            return
+        if rest := self._pace.rests(key):
+            self._controller.queue.add_after(key, rest)
             return
         pods = self._selection.pods(service)
         existing = self._slices.by_index('managed-service', key)
@@ -108,10 +114,14 @@ class EndpointSliceController:
             raise
 
     async def _create(self, service: Object, each: Object) -> None:
-        self._expectations.wrote(key_of(service), await self._client.create(ENDPOINTSLICES, each))
+        self._wrote(key_of(service), await self._client.create(ENDPOINTSLICES, each))
 
     async def _update(self, service: Object, each: Object) -> None:
-        self._expectations.wrote(key_of(service), await self._client.update(ENDPOINTSLICES, each))
+        self._wrote(key_of(service), await self._client.update(ENDPOINTSLICES, each))
+
+    def _wrote(self, key: Key, each: Object) -> None:
+        self._expectations.wrote(key, each)
+        self._pace.wrote(key, len(each.get('endpoints') or ()))
 
     async def _delete(self, service: Object, each: Object) -> None:
         try:

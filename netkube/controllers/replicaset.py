@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -55,22 +55,13 @@ class PodCounts:
     next_available_in: float | None = None  # seconds until a ready Pod becomes available
 
 
-def count_pods(replica_set: Object, active: Iterable[Object], terminating: int, now: datetime) -> PodCounts:
+def count_pods(replica_set: Object, active: Sequence[Object], terminating: int, now: datetime) -> PodCounts:
     spec = replica_set['spec']
-    template_labels = (spec['template'].get('metadata') or {}).get('labels') or {}
-    counts = PodCounts(terminating=terminating)
-    for pod in active:
-        labels = pod['metadata'].get('labels') or {}
-        waits = available_in(pod, spec.get('minReadySeconds', 0), now)
-        counts = replace(
-            counts,
-            replicas=counts.replicas + 1,
-            fully_labeled=counts.fully_labeled + (template_labels.items() <= labels.items()),
-            ready=counts.ready + is_ready(pod),
-            available=counts.available + (waits == 0),
-            next_available_in=min((s for s in (counts.next_available_in, waits) if s), default=None),
-        )
-    return counts
+    template_labels = ((spec['template'].get('metadata') or {}).get('labels') or {}).items()
+    labeled = sum(template_labels <= (pod['metadata'].get('labels') or {}).items() for pod in active)
+    waits = [available_in(pod, spec.get('minReadySeconds', 0), now) for pod in active if is_ready(pod)]
+    next_available_in = min((seconds for seconds in waits if seconds), default=None)
+    return PodCounts(len(active), labeled, len(waits), waits.count(0), terminating, next_available_in)
 
 
 def plan_status(replica_set: Object, counts: PodCounts, failure: Object | None) -> Object:

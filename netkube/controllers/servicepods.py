@@ -5,7 +5,6 @@ Sources: pkg/api/v1/endpoints, k8s.io/endpointslice and pkg/controller/endpoint.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -110,8 +109,7 @@ def families(service: Object) -> tuple[str, ...]:
 
 
 def addresses_of(pod: Object, family: str) -> list[str]:
-    version = 6 if family == 'IPv6' else 4
-    return [address for address in addresses(pod) if ipaddress.ip_address(address).version == version]
+    return [address for address in addresses(pod) if (':' in address) == (family == 'IPv6')]
 
 
 def has_endpoint(pod: Object) -> bool:

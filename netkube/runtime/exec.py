@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import socket
 import struct
 from typing import NamedTuple
@@ -26,14 +25,16 @@ class Command(NamedTuple):
     streams: tuple[int, int, int]  # unused with a terminal
 
 
-def be_command(config: ContainerConfig, pidfd: int, command: Command, channel: socket.socket) -> None:
+def be_command(
+    config: ContainerConfig, rights: credentials.Rights, pidfd: int, command: Command, channel: socket.socket
+) -> None:
     """In the child: becomes the command; ends with a shell's code, and runc's words on stderr, if it cannot.
 
     What fails before that is said on the channel.
     """
     try:
         linux.setns(pidfd, _NAMESPACES)
-        home = _take_place(config, command, channel)
+        home = _take_place(config, rights, command, channel)
     except OSError as error:
         channel.send(f'exec failed: {lookup.in_words(error)}'.encode())
         os._exit(126)
@@ -44,15 +45,16 @@ def be_command(config: ContainerConfig, pidfd: int, command: Command, channel: s
         os._exit(error.code)
 
 
-def _take_place(config: ContainerConfig, command: Command, channel: socket.socket) -> str:
+def _take_place(
+    config: ContainerConfig, rights: credentials.Rights, command: Command, channel: socket.socket
+) -> str:
     """Directory, streams and user; returns the user's home directory."""
     enter_directory(config.working_dir)
     master, *streams = open_terminal() if command.tty else (-1, *command.streams)
     use_streams(*streams)
     user = credentials.find_user(config)
     own_streams(user)
-    credentials.become(user, config)
-    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+    credentials.become(user, rights)
     if command.tty:
         socket.send_fds(channel, [TTY], [master])
     return user.home

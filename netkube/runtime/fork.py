@@ -49,7 +49,7 @@ class Forker:
         """A child that does not become another program ends here, whatever happened in it."""
         try:
             for number in _IGNORED:
-                signal.signal(number, signal.SIG_DFL)
+                linux.default_signal(number)
             resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
             os.setsid()
             child()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from netkube.runtime import linux
@@ -32,7 +33,9 @@ FILE_SYSTEMS = (
     FileSystem('/run', 'tmpfs', linux.MS_NOSUID | linux.MS_STRICTATIME | linux.MS_NODEV, 'mode=755,size=65536k'),
     FileSystem('/tmp', 'tmpfs', linux.MS_NOSUID | linux.MS_NODEV, 'mode=1777'),
 )
-CGROUP = FileSystem('/sys/fs/cgroup', 'cgroup2', _SAFE | linux.MS_RDONLY)
+CGROUP = FileSystem(  # where the machine has a tree for us: the container sees its own part of it
+    '/sys/fs/cgroup', 'cgroup2', _SAFE | linux.MS_RDONLY
+)
 
 DEVICES = (('null', 1, 3), ('zero', 1, 5), ('full', 1, 7), ('random', 1, 8), ('urandom', 1, 9), ('tty', 5, 0))
 LINKS = (
@@ -48,8 +51,8 @@ MASKED = (
 READ_ONLY = ('/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger')
 
 
-def mount_file_systems(with_cgroup: bool) -> None:
-    for system in (*FILE_SYSTEMS, CGROUP) if with_cgroup else FILE_SYSTEMS:
+def mount_file_systems(systems: Iterable[FileSystem]) -> None:
+    for system in systems:
         if not os.path.isdir(system.path):
             ensure_target(system.path, is_directory=True)
         linux.mount(system.kind, system.path, system.kind, system.flags, system.options)
@@ -64,16 +67,25 @@ def _fill_dev() -> None:
         os.symlink(target, f'/dev/{name}')
 
 
-def protect_kernel() -> None:
-    """Takes away what tells about, or changes, the whole machine."""
-    for path in MASKED:
+class Protection(NamedTuple):
+    """Of the paths that tell about, or change, the whole machine: those that this kernel has."""
+
+    masked: tuple[str, ...]
+    read_only: tuple[str, ...]
+
+
+def find_protection() -> Protection:
+    return Protection(tuple(filter(os.path.exists, MASKED)), tuple(filter(os.path.exists, READ_ONLY)))
+
+
+def protect_kernel(protection: Protection) -> None:
+    for path in protection.masked:
         cover(path)
-    for path in READ_ONLY:
-        if os.path.exists(path):
-            tree = linux.open_tree(path, recursive=True)
-            linux.set_read_only(tree)
-            linux.attach_tree(tree, path)
-            os.close(tree)
+    for path in protection.read_only:
+        tree = linux.open_tree(path, recursive=True)
+        linux.set_read_only(tree)
+        linux.attach_tree(tree, path)
+        os.close(tree)
 
 
 def cover(path: str) -> None:

@@ -12,14 +12,17 @@ from functools import partial
 from typing import NamedTuple
 
 from netkube.runtime.container import Container, be_container, exit_of
+from netkube.runtime.credentials import plan_rights
 from netkube.runtime.cri import ContainerConfig, ContainerStatus, CriError, Mount
 from netkube.runtime.exec import Command, be_command
 from netkube.runtime.execution import Execution
 from netkube.runtime.fork import Forker
+from netkube.runtime.kernelfs import CGROUP, FILE_SYSTEMS, find_protection
+from netkube.runtime.linux import permitted_capabilities
 from netkube.runtime.logs import LogFile, LogStream
 from netkube.runtime.loop import Loop
 from netkube.runtime.mounts import MachineMounts
-from netkube.runtime.process import Setup
+from netkube.runtime.process import Machine, Setup
 
 _WORD_BYTES = 4096
 
@@ -34,19 +37,30 @@ class Run(NamedTuple):
 
 
 class Launcher:
-    def __init__(self, loop: Loop, mounts: MachineMounts, rootfs: str, now: Callable[[], float] = time.time) -> None:
+    """``rootfs`` is a directory to mount roots on; ``cgroups`` tells whether containers have some."""
+
+    def __init__(
+        self, loop: Loop, mounts: MachineMounts, rootfs: str, cgroups: bool, now: Callable[[], float] = time.time
+    ) -> None:
         self._loop = loop
-        self._rootfs = rootfs
         self._mounts = mounts
+        self._rootfs = rootfs
+        self._file_systems = (*FILE_SYSTEMS, CGROUP) if cgroups else FILE_SYSTEMS
+        self._protection = find_protection()
+        self._capabilities = permitted_capabilities()
         self._now = now
         self._forker = Forker()
         self._null = os.open('/dev/null', os.O_RDWR | os.O_CLOEXEC)
         self.on_change: Callable[[ContainerStatus], None] = lambda status: None
 
+    def _machine(self) -> Machine:
+        template = self._mounts.template()
+        return Machine(template, self._rootfs, self._file_systems, self._protection, self._capabilities)
+
     def start(self, container: Container, netns: str) -> None:
         """Returns at once; ``container.begun`` opens when its program runs, or could not be started."""
-        config, cgroup = _with_own_files(container), container.cgroup_path
-        setup = Setup(config, netns, container.directory, self._rootfs, self._mounts.template(), bool(cgroup))
+        config = _with_own_files(container)
+        setup = Setup(self._machine(), config, netns, container.directory)
         with ExitStack() as undo:
             log = LogFile(config.log_path)
             undo.callback(log.close)
@@ -57,7 +71,7 @@ class Launcher:
                 undo.callback(opened.close)
             try:
                 fds = (self._null, stdout, stderr)
-                container.pid = self._forker.fork_first(cgroup, lambda: be_container(setup, fds, theirs))
+                container.pid = self._forker.fork_first(container.cgroup_path, lambda: be_container(setup, fds, theirs))
             finally:
                 theirs.close()
                 os.close(stdout)
@@ -107,7 +121,8 @@ class Launcher:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pidfd = os.pidfd_open(container.pid)
         try:
-            child = partial(be_command, container.config, pidfd, used, theirs)
+            rights = plan_rights(container.config, self._capabilities)
+            child = partial(be_command, container.config, rights, pidfd, used, theirs)
             pid = self._forker.fork_beside(pidfd, container.cgroup_path, child)
         except OSError:
             ours.close()

@@ -12,6 +12,7 @@ import signal
 import struct
 from errno import EINVAL as EINVAL
 from errno import ENOENT as ENOENT
+from signal import SIGKILL as SIGKILL
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -127,6 +128,11 @@ def permitted_capabilities() -> int:
     _check(_libc.capget(header, data))
     _, low, _, _, high, _ = struct.unpack('6I', data.raw)
     return int(high << 32 | low)
+
+
+def default_signal(number: int) -> None:
+    """Beside Python's own record of handlers, so only for a child that is about to execute another program."""
+    _libc.signal(number, None)
 
 
 def sethostname(name: str) -> None:

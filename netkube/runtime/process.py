@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import stat
 from collections.abc import Callable
 from typing import NamedTuple
@@ -25,18 +24,25 @@ class Volume(NamedTuple):
     is_directory: bool
 
 
+class Machine(NamedTuple):
+    """What all containers are made from."""
+
+    template: Template
+    rootfs: str  # where a root is put together: each in a mount namespace of its own, so one place does for all
+    file_systems: tuple[kernelfs.FileSystem, ...]
+    protection: kernelfs.Protection
+    capabilities: int  # our own, as a bit set
+
+
 class Setup:
     """What the stages need to know, and what they tell each other."""
 
-    def __init__(
-        self, config: ContainerConfig, netns: str, directory: str, rootfs: str, template: Template, with_cgroup: bool
-    ) -> None:
+    def __init__(self, machine: Machine, config: ContainerConfig, netns: str, directory: str) -> None:
+        self.machine = machine
         self.config = config
         self.netns = netns
-        self.with_cgroup = with_cgroup
         self.directory = directory  # where the upper layers go
-        self.rootfs = rootfs  # where the root is put together: below a mount namespace each, one place does for all
-        self.template = template
+        self.rights = credentials.plan_rights(config, machine.capabilities)
         self.volumes: list[Volume] = []
         self.user = credentials.User(0, 0, (), '/')
 
@@ -57,7 +63,7 @@ def enter_network(setup: Setup) -> None:
 
 
 def make_namespaces(setup: Setup) -> None:
-    linux.setns(setup.template.namespace, linux.CLONE_NEWNS)
+    linux.setns(setup.machine.template.namespace, linux.CLONE_NEWNS)
     linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC | linux.CLONE_NEWCGROUP)
     if setup.config.hostname:
         linux.sethostname(setup.config.hostname)
@@ -65,12 +71,13 @@ def make_namespaces(setup: Setup) -> None:
 
 def mount_root(setup: Setup) -> None:
     os.umask(0)
-    rootfs.mount_root(setup.template.layers, setup.config.hide, setup.directory, setup.rootfs)
-    rootfs.enter_root(setup.rootfs)
+    machine = setup.machine
+    rootfs.mount_root(machine.template.layers, setup.config.hide, setup.directory, machine.rootfs)
+    rootfs.enter_root(machine.rootfs)
 
 
 def mount_kernel(setup: Setup) -> None:
-    kernelfs.mount_file_systems(setup.with_cgroup)
+    kernelfs.mount_file_systems(setup.machine.file_systems)
     os.umask(0o022)
     for path in setup.config.hide:
         kernelfs.cover(path)
@@ -85,7 +92,7 @@ def mount_volumes(setup: Setup) -> None:
 
 
 def protect_kernel(setup: Setup) -> None:
-    kernelfs.protect_kernel()
+    kernelfs.protect_kernel(setup.machine.protection)
 
 
 def enter_working_directory(setup: Setup) -> None:
@@ -103,8 +110,7 @@ def enter_directory(path: str) -> None:
 def become_user(setup: Setup) -> None:
     setup.user = credentials.find_user(setup.config)
     own_streams(setup.user)
-    credentials.become(setup.user, setup.config)
-    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
+    credentials.become(setup.user, setup.rights)
 
 
 STAGES: tuple[tuple[str, Callable[[Setup], None]], ...] = (

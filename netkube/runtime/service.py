@@ -52,7 +52,7 @@ class RuntimeService:
         self._sandboxes: dict[str, Sandbox] = {}
         self._containers: dict[str, Container] = {}
         self._mounts = MachineMounts(directory)
-        self.launcher = Launcher(loop, self._mounts, f'{directory}/rootfs', now)
+        self.launcher = Launcher(loop, self._mounts, f'{directory}/rootfs', bool(cgroup_path), now)
         for part in ('rootfs', 'containers'):
             os.makedirs(f'{directory}/{part}', exist_ok=True)
 

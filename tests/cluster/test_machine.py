@@ -306,8 +306,8 @@ async def test_without_a_link_pods_have_no_way_out_and_are_told_so(record, inter
 
 
 async def test_used_networks_are_the_machines_routes_without_our_own(one, internet):
-    assert set(await used_networks()) >= {IPv4Network('198.51.100.0/24'), one.plan.pod_cidr, one.plan.service_cidr}
-    assert await used_networks(one.config.link) == [IPv4Network('198.51.100.0/24')]
+    assert set(used_networks()) >= {IPv4Network('198.51.100.0/24'), one.plan.pod_cidr, one.plan.service_cidr}
+    assert used_networks(one.config.link) == [IPv4Network('198.51.100.0/24')]
 
 
 async def test_the_veth_has_no_ipv6_address(one):

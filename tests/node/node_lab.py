@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -61,7 +62,11 @@ class Lab:
     async def start_runtime(self) -> None:
         options = ('--socket', self.socket, '--root', str(self.folder / 'root'), '--cgroup', self.name)
         self.server = subprocess.Popen([sys.executable, '-m', 'netkube.runtime.server', *options])
-        await eventually(lambda: os.path.exists(self.socket))
+        await eventually(self._answers)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as stream:
+            return stream.connect_ex(self.socket) == 0
 
     async def stop_runtime(self) -> None:
         self.server.kill()

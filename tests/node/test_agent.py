@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 
 from node_lab import Lab, condition, container, running
 
 from netkube.api.resources import LEASES, NODES, PODS
+from netkube.testing import eventually
 
 SERVER = ('python3', '-m', 'http.server', '80')
 FOREVER = ('sleep', 'infinity')
@@ -59,11 +62,12 @@ async def test_containers_that_complete_make_a_pod_succeeded(kubelet: Lab) -> No
     assert not await kubelet.agent._runtime.list_pod_sandboxes()
 
 
-async def test_a_container_that_fails_makes_a_pod_failed(kubelet: Lab) -> None:
-    await kubelet.create_pod('sh', '-c', 'kill -9 $$', spec={'restartPolicy': 'Never'})
+async def test_a_container_that_is_killed_makes_a_pod_failed(kubelet: Lab) -> None:
+    await kubelet.create_pod(*FOREVER, spec={'restartPolicy': 'Never'}, wait=True)
+    [status] = await kubelet.agent._runtime.list_containers()
+    os.kill(status.pid, signal.SIGKILL)
     pod = await kubelet.until(lambda pod: pod['status']['phase'] == 'Failed')
     ended = container(pod)['state']['terminated']
-    print(ended)
     assert (ended['exitCode'], ended['signal'], ended['reason']) == (137, 9, 'Error')
     assert condition(pod, 'Ready')['reason'] == 'PodFailed'
 
@@ -201,8 +205,6 @@ async def test_a_pod_past_its_active_deadline_fails(kubelet: Lab) -> None:
 async def test_a_pod_that_was_removed_by_force_is_torn_down(kubelet: Lab) -> None:
     await kubelet.create_pod('sh', '-c', 'trap "exit 0" TERM; while :; do sleep 0.05; done', wait=True)
     await kubelet.client.delete(PODS, 'default', 'p', grace_period_seconds=0)
-    from netkube.testing import eventually
-
     async def nothing_left() -> bool:
         return not await kubelet.agent._runtime.list_pod_sandboxes()
 
@@ -215,8 +217,6 @@ async def test_the_node_is_registered_with_a_lease(kubelet: Lab) -> None:
     conditions = {c['type']: c for c in node['status']['conditions']}
     assert conditions['Ready']['status'] == 'True' and conditions['Ready']['reason'] == 'KubeletReady'
     assert node['status']['nodeInfo']['kubeletVersion'] == 'v1.37.0+netkube'
-    from netkube.testing import eventually
-
     async def renewed() -> bool:
         return bool((await kubelet.client.list(LEASES, 'kube-node-lease')).items)
 

@@ -48,8 +48,8 @@ async def test_an_endpoint_sees_the_address_of_its_client(lab: Lab) -> None:
 
 async def test_a_pod_reaches_itself_through_its_service(lab: Lab) -> None:
     pod = await lab.pod('pod')
-    vip = await lab.service('web', {'port': 80}, {'name': 'udp', 'port': 80, 'protocol': 'UDP'})
-    await lab.endpoints('web', [pod], {'name': '', 'port': 8080}, {'name': 'udp', 'port': 8080, 'protocol': 'UDP'})
+    vip = await lab.service('web', {'name': 'tcp', 'port': 80}, {'name': 'udp', 'port': 80, 'protocol': 'UDP'})
+    await lab.endpoints('web', [pod], {'name': 'tcp', 'port': 8080}, {'name': 'udp', 'port': 8080, 'protocol': 'UDP'})
 
     name, source = (await ask(pod.netns, vip, 80)).split()
     assert name == 'pod'

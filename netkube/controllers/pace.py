@@ -1,0 +1,32 @@
+"""How often a growing object is written again.
+
+Each change of one endpoint rewrites a slice of all of them: while n Pods become ready one after the other, that is
+n squared. So a key rests after a write for a time in proportion to the size of what was written: a small
+Service is written at once, a large one in batches. Upstream has the same as --endpointslice-updates-batch-period.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from netkube.api.meta import Key
+
+
+class Pace:
+    """``seconds_each``: how long a key rests for each entry written."""
+
+    def __init__(self, seconds_each: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds_each, self._clock = seconds_each, clock
+        self._until: dict[Key, float] = {}
+
+    def wrote(self, key: Key, entries: int) -> None:
+        self._until[key] = self._clock() + entries * self._seconds_each
+
+    def rests(self, key: Key) -> float:
+        """Seconds until the key may be written again; 0 when it may now."""
+        left = self._until.get(key, 0.0) - self._clock()
+        if left > 0:
+            return left
+        self._until.pop(key, None)
+        return 0.0
