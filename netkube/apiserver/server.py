@@ -87,7 +87,8 @@ class ApiServer:
         if self._state.tasks:
             await asyncio.wait(self._state.tasks, timeout=GRACE_SECONDS)
         for connection in list(self._state.connections):
-            connection.transport.abort()
+            if not connection.transport.is_closing():
+                connection.transport.abort()
 
     def _protocol_factory(self) -> Callable[[], asyncio.Protocol]:
         """uvicorn costs 100 ms to import: it is imported when something is to be served."""

@@ -32,14 +32,22 @@ async def connect(
     registry: Registry, kubelet_of: Callable[[str], Kubelet], scope: dict[str, Any], request: Request,
     target: Target, send: Send,
 ) -> None:  # fmt: skip
-    """Until the command ends or the client goes. ApiError before the WebSocket is accepted."""
+    """Until the command ends or the client goes. ApiError before the WebSocket is accepted.
+
+    What the node's agent refuses is told on the error channel, as a kubelet does: kubectl shows it from there.
+    """
     if target.subresource != 'exec':
         raise unsupported(target)
-    protocol = choose_protocol(scope['subprotocols'])
-    session = await start(registry, kubelet_of, request, target)
+    node, container = exec_target(registry, request, target)
+    kubelet, protocol = kubelet_of(node), choose_protocol(scope['subprotocols'])
+    await request.receive()  # websocket.connect
+    await send({'type': 'websocket.accept', 'subprotocol': protocol})
     try:
-        await request.receive()  # websocket.connect
-        await send({'type': 'websocket.accept', 'subprotocol': protocol})
+        session = await start(kubelet, container, request, target)
+    except ApiError as error:
+        await finish(error.status(), send)
+        return
+    try:
         await relay(session, request, send)
     finally:
         await session.close()
@@ -69,6 +77,8 @@ def unsupported(target: Target) -> ApiError:
 
 def exec_target(registry: Registry, request: Request, target: Target) -> tuple[str, str]:
     """Node and container. ApiError 400, 404."""
+    if not request.query.get('command'):
+        raise bad_request('you must specify at least 1 command for the container')
     pod = registry.storage.object(registry.storage.get(target.resource, target.namespace, target.name))
     if pod.get('status', {}).get('phase') in ('Succeeded', 'Failed'):
         phase = pod['status']['phase']
@@ -76,15 +86,9 @@ def exec_target(registry: Registry, request: Request, target: Target) -> tuple[s
     return node_of(pod), container_of(pod, request.value('container'))
 
 
-async def start(
-    registry: Registry, kubelet_of: Callable[[str], Kubelet], request: Request, target: Target
-) -> ExecSession:
-    argv = request.query.get('command') or []
-    if not argv:
-        raise bad_request('you must specify at least 1 command for the container')
-    node, container = exec_target(registry, request, target)
-    return await kubelet_of(node).exec(
-        target.namespace, target.name, container, argv,
+async def start(kubelet: Kubelet, container: str, request: Request, target: Target) -> ExecSession:
+    return await kubelet.exec(
+        target.namespace, target.name, container, request.query['command'],
         stdin=request.flag('stdin'), stdout=request.flag('stdout'), stderr=request.flag('stderr'),
         tty=request.flag('tty'),
     )  # fmt: skip
@@ -108,8 +112,11 @@ async def pump_output(session: ExecSession, send: Send) -> None:
     while (output := await session.read()) is not None:
         channel, data = output
         await send({'type': 'websocket.send', 'bytes': bytes((channel,)) + data})
-    status = encode(exit_status(await session.exit_code()))
-    await send({'type': 'websocket.send', 'bytes': bytes((ERROR,)) + status})
+    await finish(exit_status(await session.exit_code()), send)
+
+
+async def finish(status: dict[str, Any], send: Send) -> None:
+    await send({'type': 'websocket.send', 'bytes': bytes((ERROR,)) + encode(status)})
     await send({'type': 'websocket.close', 'code': 1000})
 
 

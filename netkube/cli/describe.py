@@ -9,9 +9,9 @@ from datetime import datetime
 import click
 
 from netkube.api import resources
+from netkube.api.durations import human_duration
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object, parse_timestamp, utc_now
-from netkube.api.printing.age import human_duration
 from netkube.api.resources import Resource
 from netkube.cli.connection import Connection
 from netkube.cli.output import dump, table

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +33,8 @@ CURRENT = '/proc/thread-self/ns/net'
 CLONE_NEWNET = 0x40000000
 MS_BIND = 0x1000
 MNT_DETACH = 2
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+FLAGS = struct.Struct('16sh22x')  # struct ifreq: name, flags
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -50,7 +54,10 @@ def path_of(name: str) -> Path:
 
 
 def create(name: str) -> None:
-    """A new network namespace, kept until ``delete``. FileExistsError if the name is taken.
+    """A new network namespace with ``lo`` up, kept until ``delete``. FileExistsError if the name is taken.
+
+    Without ``lo`` the kernel has no local routing table, and binding to an address that is not there yet
+    (IP_FREEBIND) forgets the address: it takes any for a broadcast one (inet_addr_type).
 
     A plain file of that name, left by a crash between its creation and the mount, is taken over.
     """
@@ -61,6 +68,7 @@ def create(name: str) -> None:
     try:
         with _back_again():
             unshare()
+            _raise_loopback()
             _mount(CURRENT, path_of(name))
     except OSError:
         path_of(name).unlink()
@@ -183,6 +191,12 @@ def _back_again() -> Iterator[None]:
             yield
         finally:
             setns(origin)
+
+
+def _raise_loopback() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as request:
+        flags = FLAGS.unpack(fcntl.ioctl(request, SIOCGIFFLAGS, FLAGS.pack(b'lo', 0)))[1]
+        fcntl.ioctl(request, SIOCSIFFLAGS, FLAGS.pack(b'lo', flags | IFF_UP))
 
 
 def _mount(source: str, target: Path) -> None:

@@ -86,7 +86,7 @@ def _line_starts(data: bytes, is_beginning: bool) -> list[int]:
     """The offsets in a piece of a log at which a line surely begins."""
     starts, offset, after_whole = [], 0, is_beginning
     for line in data.splitlines(keepends=True):
-        if after_whole:
+        if after_whole and line.endswith(b'\n'):
             starts.append(offset)
         entry = parse_entry(line)
         after_whole = entry is not None and entry.whole

@@ -89,8 +89,16 @@ def protect_kernel(protection: Protection) -> None:
 
 
 def cover(path: str) -> None:
-    """Makes a directory or file look empty; what is not there needs no cover."""
+    """Makes a directory or file look empty, and read-only."""
     if os.path.isdir(path):
         linux.mount('tmpfs', path, 'tmpfs', linux.MS_RDONLY, 'size=4k,mode=755')
-    elif os.path.exists(path):
+    else:
         linux.mount('/dev/null', path, flags=linux.MS_BIND)
+
+
+def hide(path: str) -> None:
+    """As ``cover``, but volumes can be mounted below it. What is not there needs no hiding."""
+    if os.path.isdir(path):
+        linux.mount('tmpfs', path, 'tmpfs', linux.MS_NOSUID | linux.MS_NODEV, 'mode=755')
+    elif os.path.exists(path):
+        cover(path)

@@ -80,7 +80,7 @@ def mount_kernel(setup: Setup) -> None:
     kernelfs.mount_file_systems(setup.machine.file_systems)
     os.umask(0o022)
     for path in setup.config.hide:
-        kernelfs.cover(path)
+        kernelfs.hide(path)
 
 
 def mount_volumes(setup: Setup) -> None:

@@ -69,14 +69,14 @@ class Server:
 
 
 def _listen(path: str) -> socket.socket:
-    """Only root may connect. A socket that a killed server left is replaced."""
-    if os.path.exists(path):
-        os.unlink(path)
+    """Only root may connect. What bears the name listens: a socket that a killed server left is replaced."""
+    new = f'{path}.{os.getpid()}'
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
-    listener.bind(path)
+    listener.bind(new)
     os.umask(before)
     listener.listen(128)
+    os.rename(new, path)
     return listener
 
 

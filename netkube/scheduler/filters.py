@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from netkube.api.meta import Object
 from netkube.scheduler.nodeaffinity import matches_required
 from netkube.scheduler.nodes import Load, Node
+from netkube.scheduler.podaffinity import AFFINITY, Neighbourhood
 from netkube.scheduler.requests import Demand, HostPort
 from netkube.scheduler.taints import UNSCHEDULABLE, Taint, find_untolerated, tolerates
+from netkube.scheduler.topologyspread import UNLABELED, Spread
 
 NO_NODES = 'no nodes available to schedule pods'
 HARD_EFFECTS = ('NoSchedule', 'NoExecute')
@@ -29,11 +31,23 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the Pods that are placed already mean for one Pod."""
+
+    spreads: tuple[Spread, ...] = ()
+    neighbourhood: Neighbourhood | None = None
+
+
+ANYWHERE = Surroundings()
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One Node with its load, for one Pod."""
 
     node: Node
     load: Load
+    surroundings: Surroundings = ANYWHERE
 
 
 Filter = Callable[[Object, Demand, Candidate], Refusal | None]
@@ -79,7 +93,29 @@ def node_resources_fit(pod: Object, demand: Demand, candidate: Candidate) -> Ref
     return Refusal(tuple(reasons), final) if reasons else None
 
 
-FILTERS: tuple[Filter, ...] = (node_unschedulable, taint_toleration, node_affinity, node_ports, node_resources_fit)
+def pod_topology_spread(pod: Object, demand: Demand, candidate: Candidate) -> Refusal | None:
+    for spread in candidate.surroundings.spreads:
+        reason = spread.refusal(candidate.node.labels)
+        if reason:
+            return Refusal((reason,), final=reason == UNLABELED)
+    return None
+
+
+def inter_pod_affinity(pod: Object, demand: Demand, candidate: Candidate) -> Refusal | None:
+    neighbourhood = candidate.surroundings.neighbourhood
+    reason = neighbourhood.refusal(candidate.node.labels) if neighbourhood is not None else ''
+    return Refusal((reason,), final=reason == AFFINITY) if reason else None
+
+
+FILTERS: tuple[Filter, ...] = (
+    node_unschedulable,
+    taint_toleration,
+    node_affinity,
+    node_ports,
+    node_resources_fit,
+    pod_topology_spread,
+    inter_pod_affinity,
+)
 
 
 def check(pod: Object, demand: Demand, candidate: Candidate) -> Refusal | None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from netkube.api.meta import Object
 from netkube.scheduler.requests import Amounts, Demand, HostPort, parse_amounts, parse_demand
 from netkube.scheduler.taints import Taint, parse_taints
 
+Labels = Mapping[str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
     name: str
-    labels: Mapping[str, str]
+    labels: Labels
     taints: tuple[Taint, ...]
     unschedulable: bool
     allocatable: Amounts
@@ -59,6 +61,7 @@ class Placed:
     pod: Object
     node: str
     demand: Demand
+    has_anti_affinity: bool = False
 
 
 class Placements:
@@ -71,12 +74,18 @@ class Placements:
     def __init__(self) -> None:
         self._placed: dict[str, Placed] = {}
         self._loads: dict[str, Load] = {}
+        self._with_anti_affinity = 0
 
     def load(self, node: str) -> Load:
         return self._loads.setdefault(node, Load())
 
-    def pods(self) -> Iterable[Placed]:
-        return self._placed.values()
+    def pods(self) -> Sequence[Placed]:
+        return tuple(self._placed.values())
+
+    @property
+    def any_anti_affinity(self) -> bool:
+        """Some Pod wants to keep others away."""
+        return self._with_anti_affinity > 0
 
     def place(self, pod: Object, node: str) -> None:
         uid = pod['metadata']['uid']
@@ -84,10 +93,16 @@ class Placements:
         if known is not None and known.node == node and known.pod['spec']['containers'] == pod['spec']['containers']:
             return
         self.remove(uid)
-        placed = self._placed[uid] = Placed(pod, node, parse_demand(pod))
+        placed = self._placed[uid] = Placed(pod, node, parse_demand(pod), _has_anti_affinity(pod))
         self.load(node).add(placed.demand)
+        self._with_anti_affinity += placed.has_anti_affinity
 
     def remove(self, uid: str) -> None:
         placed = self._placed.pop(uid, None)
         if placed is not None:
             self.load(placed.node).add(placed.demand, -1)
+            self._with_anti_affinity -= placed.has_anti_affinity
+
+
+def _has_anti_affinity(pod: Object) -> bool:
+    return bool((pod['spec'].get('affinity') or {}).get('podAntiAffinity'))

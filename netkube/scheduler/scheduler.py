@@ -7,13 +7,14 @@ from datetime import datetime
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Key, Object, is_deleting, timestamp, utc_now
-from netkube.api.resources import NODES, PODS
+from netkube.api.resources import NAMESPACES, NODES, PODS
 from netkube.client.controller import Controller
 from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
 from netkube.client.interface import STRATEGIC_MERGE_PATCH
-from netkube.scheduler.filters import Candidate, check, failure_message
-from netkube.scheduler.nodes import Node, Placements, parse_node
+from netkube.scheduler import podaffinity, topologyspread
+from netkube.scheduler.filters import ANYWHERE, Candidate, Surroundings, check, failure_message
+from netkube.scheduler.nodes import Labels, Node, Placements, parse_node
 from netkube.scheduler.requests import parse_demand
 from netkube.scheduler.scores import best
 
@@ -50,6 +51,7 @@ class Scheduler:
         self._nodes: dict[str, Node] = {}
         self._placements = Placements()
         self._refused: set[Key] = set()
+        self._namespaces = informers[NAMESPACES]
         self._pods = informers[PODS]
         self._pods.subscribe(self._follow_pod)
         informers[NODES].subscribe(self._follow_node)
@@ -98,7 +100,8 @@ class Scheduler:
 
     async def _schedule(self, key: Key, pod: Object) -> None:
         demand = parse_demand(pod)
-        every = [Candidate(node, self._placements.load(node.name)) for node in self._nodes.values()]
+        around = self._survey(pod)
+        every = [Candidate(node, self._placements.load(node.name), around) for node in self._nodes.values()]
         refusals = [check(pod, demand, candidate) for candidate in every]
         fitting = [candidate for candidate, refusal in zip(every, refusals, strict=True) if refusal is None]
         if fitting:
@@ -108,6 +111,21 @@ class Scheduler:
         self._refused.add(key)
         self._recorder.event(pod, 'Warning', 'FailedScheduling', message)
         await self._write_condition(pod, 'Unschedulable', message)
+
+    def _survey(self, pod: Object) -> Surroundings:
+        """Only where a Pod cares about others, or one of them about it: it looks at all that are placed."""
+        spec = pod['spec']
+        affinity = spec.get('affinity') or {}
+        cares = 'podAffinity' in affinity or 'podAntiAffinity' in affinity or self._placements.any_anti_affinity
+        if not cares and not spec.get('topologySpreadConstraints'):
+            return ANYWHERE
+        placed, labels = self._placements.pods(), {name: node.labels for name, node in self._nodes.items()}
+        neighbourhood = podaffinity.survey(pod, placed, labels, self._namespace_labels) if cares else None
+        return Surroundings(topologyspread.survey(pod, placed, labels), neighbourhood)
+
+    def _namespace_labels(self, name: str) -> Labels:
+        namespace = self._namespaces.get(('', name))
+        return (namespace['metadata'].get('labels') or {}) if namespace is not None else {}
 
     async def _bind(self, pod: Object, node: str) -> None:
         """The placement counts from now on; it is taken back when the API refuses it."""

@@ -12,8 +12,10 @@ POD = {'metadata': {'name': 'a', 'namespace': 'x'}, 'spec': {'nodeName': 'n1'}, 
 
 
 @pytest.mark.parametrize('text, matches', [
-    ('', True), ('spec.nodeName=n1', True), ('spec.nodeName!=n1', False), ('spec.nodeName==n1,status.phase=Running', True),
-    ('metadata.name=b', False), ('metadata.namespace=x', True), ('status.podIP=', True), ('spec.hostNetwork=false', True),
+    ('', True), ('spec.nodeName=n1', True), ('spec.nodeName!=n1', False),
+    ('spec.nodeName==n1,status.phase=Running', True),
+    ('metadata.name=b', False), ('metadata.namespace=x', True), ('status.podIP=', True),
+    ('spec.hostNetwork=false', True),
 ])  # fmt: skip
 def test_matches_pods(text, matches):
     assert parse_field_selector(text, PODS).matches(POD) is matches

@@ -153,7 +153,10 @@ def test_strategic_refuses(patch, message):
     assert (refusal.value.code, refusal.value.message) == (400, message)
 
 
-@given(st.dictionaries(st.sampled_from(['a', 'b', 'c']), _json, max_size=3), st.dictionaries(st.sampled_from(['a', 'b']), _json))
+_members = st.dictionaries(st.sampled_from(['a', 'b', 'c']), _json, max_size=3)
+
+
+@given(_members, _members)
 def test_strategic_without_a_schema_is_a_merge_patch(document, patch):
     obj, change = {'data': document}, {'data': patch}
     assert strategic(DEPLOYMENTS, obj, change)['data'] == _without_nulls_added(merge_patch(obj, change)['data'], patch)

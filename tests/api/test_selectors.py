@@ -30,7 +30,7 @@ def test_prints_in_canonical_form(text, printed):
 
 
 @pytest.mark.parametrize('text, message', [
-    ('a in', "unable to parse requirement: found '', expected: '('"),
+    ('a in', "unable to parse requirement: found '' expected: '('"),
     ('x y', "unable to parse requirement: found 'y', expected: in, notin, =, ==, !=, gt, lt"),
     (',', "found ',', expected: !, identifier, or 'end of string'"),
     ('a,', "found '', expected: identifier after ','"),

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import socket
 import threading
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from network.packets import run
 
 from netkube.network import namespaces
 from netkube.network.namespaces import NamespaceThread, socket_in
+
+IP_FREEBIND = 15
 
 
 @pytest.fixture
@@ -110,3 +113,18 @@ def test_a_socket_lives_in_its_namespace(name):
         assert not sock.getblocking()
     with socket_in(None) as sock, pytest.raises(OSError):
         sock.bind(('192.0.2.1', 0))
+
+
+def test_it_can_be_bound_to_an_address_that_comes_later(name):
+    """Without ``lo`` the kernel would take the address for a broadcast one and send from another."""
+    namespaces.create(name)
+    early, receiver = (socket_in(name, socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    early.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+    early.bind(('192.0.2.10', 0))
+    for address in ('192.0.2.1', '192.0.2.10'):
+        run(f'ip address add {address}/32 dev lo', netns=name)
+    receiver.bind(('192.0.2.1', 0))
+
+    early.sendto(b'hello', receiver.getsockname())
+
+    assert receiver.recvfrom(100) == (b'hello', early.getsockname())

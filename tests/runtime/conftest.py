@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -41,7 +42,8 @@ class RunningServer:
         return process
 
     def _answers(self) -> bool:
-        return self.socket.exists()
+        with socket.socket(socket.AF_UNIX) as attempt:
+            return attempt.connect_ex(str(self.socket)) == 0
 
     @property
     def cgroup(self) -> Path | None:

@@ -39,9 +39,9 @@ async def add_node(api: Registry, name: str = 'one', **allocatable: str) -> Obje
     return await api.patch(NODES, '', name, {'status': status}, subresource='status')
 
 
-async def add_pod(api: Registry, name: str = 'p', cpu: str = '0', **spec: Any) -> None:
+async def add_pod(api: Registry, name: str = 'p', cpu: str = '0', labels: dict | None = None, **spec: Any) -> None:
     container = {'name': 'main', 'image': 'none', 'resources': {'requests': {'cpu': cpu}}}
-    metadata = {'name': name, 'namespace': 'default'}
+    metadata = {'name': name, 'namespace': 'default', 'labels': labels or {}}
     body = {'containers': [container], **spec}
     await api.create(PODS, {'apiVersion': 'v1', 'kind': 'Pod', 'metadata': metadata, 'spec': body})
 
@@ -136,3 +136,25 @@ async def test_binds_hundreds_of_pods(api: Registry) -> None:
         return all(pod['spec'].get('nodeName') for pod in (await api.list(PODS, 'default')).items)
 
     await eventually(all_bound)
+
+
+def apart() -> Object:
+    term = {'labelSelector': {'matchLabels': {'app': 'db'}}, 'topologyKey': 'kubernetes.io/hostname'}
+    return {'podAntiAffinity': {'requiredDuringSchedulingIgnoredDuringExecution': [term]}}
+
+
+async def test_replicas_that_want_to_be_apart_are(api: Registry) -> None:
+    for name in ('one', 'two'):
+        await add_node(api, name)
+        await api.patch(NODES, '', name, {'metadata': {'labels': {'kubernetes.io/hostname': name}}})
+    for name in ('a', 'b', 'c'):
+        await add_pod(api, name, labels={'app': 'db'}, affinity=apart())
+
+    async def placed() -> bool:
+        nodes = sorted([await node_of(api, name) for name in ('a', 'b', 'c')])
+        messages = [(await scheduled(api, name) or {}).get('message', '') for name in ('a', 'b', 'c')]
+        return nodes == ['', 'one', 'two'] and any(
+            "2 node(s) didn't match pod anti-affinity rules" in m for m in messages
+        )
+
+    await eventually(placed)

@@ -1,0 +1,95 @@
+"""Pods with, apart from and evenly among other Pods: tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from netkube.api.meta import Object
+from netkube.scheduler import podaffinity, topologyspread
+from netkube.scheduler.nodes import Placements
+from netkube.scheduler.podaffinity import AFFINITY, ANTI_AFFINITY, EXISTING_ANTI_AFFINITY
+from netkube.scheduler.topologyspread import SKEWED, UNLABELED
+
+NODES = {
+    'a1': {'zone': 'a', 'host': 'a1'},
+    'a2': {'zone': 'a', 'host': 'a2'},
+    'b1': {'zone': 'b', 'host': 'b1'},
+    'x': {},
+}
+
+
+def pod(name: str, app: str = 'web', namespace: str = 'default', **spec: Any) -> Object:
+    metadata = {'name': name, 'namespace': namespace, 'uid': name, 'labels': {'app': app}}
+    return {'metadata': metadata, 'spec': {'containers': [{'name': 'main'}], **spec}}
+
+
+def affinity(kind: str, app: str, key: str = 'zone', **term: Any) -> Object:
+    wanted = {'labelSelector': {'matchLabels': {'app': app}}, 'topologyKey': key, **term}
+    return {kind: {'requiredDuringSchedulingIgnoredDuringExecution': [wanted]}}
+
+
+WITH_DB = pod('p', affinity=affinity('podAffinity', 'db'))
+WITH_WEB = pod('p', affinity=affinity('podAffinity', 'web'))
+APART_FROM_DB = pod('p', affinity=affinity('podAntiAffinity', 'db'))
+APART_ON_HOST = pod('p', affinity=affinity('podAntiAffinity', 'db', 'host'))
+SHY = pod('shy', 'db', affinity=affinity('podAntiAffinity', 'web'))
+FOREIGN_DB = pod('db', 'db', 'other')
+
+
+def labels_of(namespace: str) -> dict[str, str]:
+    return {'team': namespace}
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'placed', 'refusals'),
+    [
+        (pod('p'), {}, {}),
+        (WITH_DB, {'a1': pod('db', 'db')}, {'b1': AFFINITY, 'x': AFFINITY}),
+        (WITH_DB, {'a1': FOREIGN_DB}, dict.fromkeys(NODES, AFFINITY)),
+        (pod('p', affinity=affinity('podAffinity', 'db', namespaces=['other'])), {'a1': FOREIGN_DB},
+         {'b1': AFFINITY, 'x': AFFINITY}),
+        (pod('p', affinity=affinity('podAffinity', 'db', namespaceSelector={'matchLabels': {'team': 'other'}})),
+         {'a1': FOREIGN_DB}, {'b1': AFFINITY, 'x': AFFINITY}),
+        (WITH_DB, {}, dict.fromkeys(NODES, AFFINITY)),
+        (WITH_WEB, {}, {'x': AFFINITY}),  # the first of its own group
+        (APART_FROM_DB, {'a1': pod('db', 'db')}, {'a1': ANTI_AFFINITY, 'a2': ANTI_AFFINITY}),
+        (APART_ON_HOST, {'a1': pod('db', 'db')}, {'a1': ANTI_AFFINITY}),
+        (pod('p'), {'a1': SHY}, {'a1': EXISTING_ANTI_AFFINITY, 'a2': EXISTING_ANTI_AFFINITY}),
+        (pod('p', 'other'), {'a1': SHY}, {}),
+    ],
+)  # fmt: skip
+def test_affinity(wanted: Object, placed: dict[str, Object], refusals: dict[str, str]) -> None:
+    placements = Placements()
+    for node, each in placed.items():
+        placements.place(each, node)
+    found = podaffinity.survey(wanted, placements.pods(), NODES, labels_of)
+    assert {node: reason for node, labels in NODES.items() if (reason := found.refusal(labels))} == refusals
+
+
+def spread(max_skew: int = 1, **more: Any) -> Object:
+    constraint = {'maxSkew': max_skew, 'topologyKey': 'zone', 'whenUnsatisfiable': 'DoNotSchedule',
+                  'labelSelector': {'matchLabels': {'app': 'web'}}, **more}  # fmt: skip
+    return pod('p', topologySpreadConstraints=[constraint])
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'in_a', 'in_b', 'refusals'),
+    [
+        (spread(), 0, 0, {'x': UNLABELED}),
+        (spread(), 1, 0, {'a1': SKEWED, 'a2': SKEWED, 'x': UNLABELED}),
+        (spread(2), 1, 0, {'x': UNLABELED}),
+        (spread(), 1, 1, {'x': UNLABELED}),
+        (spread(minDomains=3), 1, 1, {'a1': SKEWED, 'a2': SKEWED, 'b1': SKEWED, 'x': UNLABELED}),
+        (spread(whenUnsatisfiable='ScheduleAnyway'), 5, 0, {}),
+    ],
+)
+def test_spread(wanted: Object, in_a: int, in_b: int, refusals: dict[str, str]) -> None:
+    placements = Placements()
+    for node, count in (('a1', in_a), ('b1', in_b)):
+        for number in range(count):
+            placements.place(pod(f'{node}-{number}'), node)
+    found = topologyspread.survey(wanted, placements.pods(), NODES)
+    reasons = {node: next(filter(None, (each.refusal(labels) for each in found)), '') for node, labels in NODES.items()}
+    assert {node: reason for node, reason in reasons.items() if reason} == refusals
