@@ -10,7 +10,6 @@ from netkube.api.resources import (
     CONFIGMAPS,
     DEPLOYMENTS,
     ENDPOINTSLICES,
-    LEASES,
     NAMESPACES,
     NODES,
     PODS,
@@ -18,8 +17,6 @@ from netkube.api.resources import (
     SERVICES,
 )  # fmt: skip
 from netkube.api.strategies import (
-    allows_create_on_update,
-    allows_unconditional_update,
     prepare_finalize_update,
     prepare_status_update,
     prepare_update,
@@ -178,7 +175,3 @@ def test_headless_services():
     spec = created(SERVICES, service(clusterIP='None'))['spec']
     assert (spec['ipFamilies'], spec['ipFamilyPolicy']) == (['IPv4', 'IPv6'], 'RequireDualStack')
 
-
-def test_unconditional_and_creating_updates():
-    assert allows_unconditional_update(PODS) and not allows_unconditional_update(LEASES)
-    assert allows_create_on_update(LEASES) and not allows_create_on_update(PODS)

@@ -1,12 +1,12 @@
 """What a write of each kind takes from the request and what it keeps: a table of strategies.
 
 pkg/registry/*/strategy.go and k8s.io/apiserver/pkg/registry/rest (create.go, update.go). All functions change the
-new object in place, after decoding and defaulting and before validation; the old object is only read.
+new object in place, after decoding and defaulting and before validation; the old object is only read, and the parts
+of it that are kept become shared with the new one.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -103,20 +103,6 @@ _STRATEGIES: dict[Resource, Strategy] = {
 }
 
 
-_CONDITIONAL_UPDATES = {LEASES}
-_CREATED_BY_UPDATE = {SERVICES, EVENTS, ENDPOINTS, LEASES}
-
-
-def allows_unconditional_update(resource: Resource) -> bool:
-    """Whether an update may leave out the resourceVersion and so overwrite whatever there is."""
-    return resource not in _CONDITIONAL_UPDATES
-
-
-def allows_create_on_update(resource: Resource) -> bool:
-    """Whether PUT of an object that does not exist creates it."""
-    return resource in _CREATED_BY_UPDATE
-
-
 def prepare_create(resource: Resource, obj: Object) -> None:
     """Drop what only the system sets; uid, creationTimestamp and a generated name are the registry's."""
     metadata = obj['metadata']
@@ -169,6 +155,6 @@ def _keep_system_metadata(new: Object, old: Object) -> None:
 def _keep(new: dict[str, Any], old: dict[str, Any], key: str) -> None:
     """``new`` gets the old value, or none where there was none."""
     if key in old:
-        new[key] = copy.deepcopy(old[key])
+        new[key] = old[key]
     else:
         new.pop(key, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from netkube.api.meta import Object
@@ -31,7 +30,7 @@ def update_status(new: Object, old: Object) -> None:
     metadata, before = new['metadata'], old['metadata']
     metadata.pop('ownerReferences', None)
     if 'ownerReferences' in before:
-        metadata['ownerReferences'] = copy.deepcopy(before['ownerReferences'])
+        metadata['ownerReferences'] = before['ownerReferences']
     status = new.setdefault('status', {})
     if not status.get('qosClass') and old.get('status', {}).get('qosClass'):
         status['qosClass'] = old['status']['qosClass']
