@@ -160,7 +160,7 @@ class Actions:
             return container_config(
                 pod, container, start, variables, self._m.sandboxes.files(pod),
                 hostname=pod_hostname(pod, config.cluster_domain).hostname,
-                log_path=config.log_dir(record.uid, start.name) / f'{start.attempt}.log',
+                log_path=config.log_file(record.uid, start.name, start.attempt),
                 hide=config.hide,
             )  # fmt: skip
 

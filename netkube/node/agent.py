@@ -28,7 +28,7 @@ from netkube.node.environment import MASTER_SERVICE, Sources
 from netkube.node.handlers import Handlers
 from netkube.node.lease import NodeRegistration
 from netkube.node.machine import read_machine_info
-from netkube.node.network import NodeNetwork
+from netkube.node.network import NodeNetwork, link_name
 from netkube.node.nodestatus import capacity
 from netkube.node.plan import NO_IMAGE, Observed, Plan, is_past_deadline, plan_end, plan_pod
 from netkube.node.podspec import is_terminal
@@ -37,7 +37,7 @@ from netkube.node.references import references_of
 from netkube.node.sandboxes import Sandboxes
 from netkube.node.sockets import NodeSockets
 from netkube.node.status import Facts, pod_status, without_sandbox
-from netkube.node.terminationmessage import with_log_message
+from netkube.node.terminationmessage import read_log_message, wants_log_message
 from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import ContainerStatus, CriError
 
@@ -164,6 +164,9 @@ class NodeAgent:
             known = self._records.find(status.sandbox_id)
             if known is not None:
                 known.see_container(status)
+        links = {link_name(sandbox.id) for sandbox in sandboxes}
+        for link in ports - links:
+            await self._network.unplug_link(link)
         wanted = {pod['metadata']['uid'] for pod in self._informers[PODS].list() if self._is_ours(pod)}
         wanted |= {sandbox.id for sandbox in sandboxes}
         for uid in await asyncio.to_thread(self._sandboxes.known_directories) - wanted:
@@ -314,9 +317,9 @@ class NodeAgent:
 
     async def _read_messages(self, record: PodRecord, pod: Object) -> None:
         """terminationMessagePolicy FallbackToLogsOnError."""
-        for status in list(record.containers.values()):
-            path = self._config.log_dir(record.uid, status.name) / f'{status.attempt}.log'
-            record.containers[status.id] = await with_log_message(pod, status, path)
+        for status in [c for c in record.containers.values() if wants_log_message(pod, c)]:
+            path = self._config.log_file(record.uid, status.name, status.attempt)
+            record.containers[status.id] = status._replace(message=await read_log_message(path))
 
     async def _write_status(self, record: PodRecord, make: Callable[[Object], Object]) -> None:
         """Only if it differs; over a newer version of the Pod if ours is stale."""

@@ -97,7 +97,7 @@ def merge_conditions(
 ) -> list[dict[str, Any]]:
     """``new`` over ``old``: other writers' conditions stay, and a transition is timed only when the status changes."""
     merged = {condition['type']: condition for condition in old}
-    own = []
+    own, transition = [], timestamp(now)
     for condition in new:
         before = merged.pop(condition.type, None)
         status = 'True' if condition.status else 'False'
@@ -106,7 +106,7 @@ def merge_conditions(
             row['observedGeneration'] = generation
         row['status'] = status
         unchanged = before is not None and before['status'] == status
-        row['lastTransitionTime'] = before['lastTransitionTime'] if before and unchanged else timestamp(now)
+        row['lastTransitionTime'] = before['lastTransitionTime'] if before and unchanged else transition
         if condition.reason:
             row['reason'] = condition.reason
         if condition.message:

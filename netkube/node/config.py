@@ -30,5 +30,5 @@ class NodeConfig:
     def pod_memory_dir(self, uid: str) -> Path:
         return self.memory_dir / uid
 
-    def log_dir(self, uid: str, container: str) -> Path:
-        return self.pod_dir(uid) / 'logs' / container
+    def log_file(self, uid: str, container: str, attempt: int) -> Path:
+        return self.state_dir / 'pods' / uid / 'logs' / container / f'{attempt}.log'

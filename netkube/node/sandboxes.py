@@ -83,9 +83,12 @@ class Sandboxes:
             record.payloads = payloads
 
     async def remove(self, record: PodRecord) -> None:
-        """Whatever runs in it is killed. The Pod's directories stay: its logs can still be read."""
-        await self._network.unplug(record.uid)
+        """Whatever runs in it is killed. The Pod's directories stay: its logs can still be read.
+
+        The namespace goes first: the kernel removes many of them, with their links, in one go.
+        """
         await self._runtime.remove_pod_sandbox(record.uid)
+        await self._network.unplug(record.uid)
         self.addresses.release(record.uid)
         record.forget_sandbox()
 

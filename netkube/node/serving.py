@@ -43,7 +43,7 @@ async def read_container_log(
     """ApiError when there is no such log (yet)."""
     name = _container_name(record, container)
     attempt = _attempt(record, name, options.previous)
-    path = config.log_dir(record.uid, name) / f'{attempt.attempt}.log'
+    path = config.log_file(record.uid, name, attempt.attempt)
     try:
         async for chunk in read_log(path, options, now, record.ended(attempt.id)):
             yield chunk

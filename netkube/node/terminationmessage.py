@@ -13,18 +13,20 @@ from netkube.runtime.cri import EXITED, ContainerStatus
 MAX_LINES, MAX_BYTES = 80, 2048
 
 
-async def with_log_message(pod: Object, status: ContainerStatus, log: Path) -> ContainerStatus:
-    """The status with a message, where the Pod asks for that and the container left none."""
+def wants_log_message(pod: Object, status: ContainerStatus) -> bool:
+    """The container failed, left no message, and its Pod asks for the end of the log instead."""
     if status.state != EXITED or status.exit_code == 0 or status.message:
-        return status
-    for container in all_containers(pod):
-        if container['name'] == status.name and container.get('terminationMessagePolicy') == 'FallbackToLogsOnError':
-            return status._replace(message=await asyncio.to_thread(_tail, log))
-    return status
+        return False
+    by_name = {container['name']: container for container in all_containers(pod)}
+    return by_name[status.name].get('terminationMessagePolicy') == 'FallbackToLogsOnError'
+
+
+async def read_log_message(log: Path) -> str:
+    """'' when there is no log."""
+    return await asyncio.to_thread(_tail, log)
 
 
 def _tail(path: Path) -> str:
-    """Blocking; '' when there is no log."""
     try:
         offset = tail_offset(path, MAX_LINES)
         with path.open('rb') as file:

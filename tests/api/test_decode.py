@@ -16,7 +16,7 @@ from netkube.api.resources import (
     PODS,
     SECRETS,
     SERVICES,
-)  # fmt: skip
+)
 from netkube.api.schema import definition, load, unknown_fields
 
 from .objects import pod_with

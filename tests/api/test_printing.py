@@ -24,7 +24,7 @@ from netkube.api.resources import (
     SECRETS,
     SERVICEACCOUNTS,
     SERVICES,
-)  # fmt: skip
+)
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

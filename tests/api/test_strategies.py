@@ -15,12 +15,12 @@ from netkube.api.resources import (
     PODS,
     REPLICASETS,
     SERVICES,
-)  # fmt: skip
+)
 from netkube.api.strategies import (
     prepare_finalize_update,
     prepare_status_update,
     prepare_update,
-)  # fmt: skip
+)
 
 from .objects import created, deployment, named, pod, pod_with, service, stored
 

@@ -21,7 +21,7 @@ from netkube.api.resources import (
     SECRETS,
     SERVICEACCOUNTS,
     SERVICES,
-)  # fmt: skip
+)
 from netkube.api.strategies import prepare_status_update, prepare_update
 from netkube.api.validation import validate_binding, validate_create, validate_status_update, validate_update
 

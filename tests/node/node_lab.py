@@ -61,7 +61,8 @@ class Lab:
 
     async def start_runtime(self) -> None:
         options = ('--socket', self.socket, '--root', str(self.folder / 'root'), '--cgroup', self.name)
-        self.server = subprocess.Popen([sys.executable, '-m', 'netkube.runtime.server', *options])
+        command = [sys.executable, '-m', 'netkube.runtime.server', *options]
+        self.server = await asyncio.to_thread(subprocess.Popen, command)
         await eventually(self._answers)
 
     def _answers(self) -> bool:
@@ -194,3 +195,7 @@ def running(pod: Object, name: str = 'c') -> bool:
 
 def condition(pod: Object, type: str) -> Object:
     return next(row for row in pod['status']['conditions'] if row['type'] == type)
+
+
+def waiting_reason(pod: Object, name: str = 'c') -> str:
+    return container(pod, name)['state'].get('waiting', {}).get('reason', '')

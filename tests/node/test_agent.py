@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 
-from node_lab import Lab, condition, container, running
+from node_lab import Lab, condition, container, running, waiting_reason
 
 from netkube.api.resources import LEASES, NODES, PODS
 from netkube.testing import eventually
@@ -75,7 +75,7 @@ async def test_a_container_that_is_killed_makes_a_pod_failed(kubelet: Lab) -> No
 async def test_a_failing_container_is_restarted_once_and_then_backed_off(kubelet: Lab) -> None:
     pod = await kubelet.create_pod('sh', '-c', 'echo try; exit 3')
     uid = pod['metadata']['uid']
-    pod = await kubelet.until(lambda pod: container(pod)['state'].get('waiting', {}).get('reason') == 'CrashLoopBackOff')
+    pod = await kubelet.until(lambda pod: waiting_reason(pod) == 'CrashLoopBackOff')
     row = container(pod)
     message = f'back-off 10s restarting failed container=c pod=p_default({uid})'
     assert row['state']['waiting']['message'] == message

@@ -117,8 +117,10 @@ def test_services_without_an_address_and_of_other_namespaces_are_left_out():
 @pytest.mark.parametrize(
     'path, expected',
     [
-        ('metadata.name', 'p'), ('metadata.namespace', 'ns'), ('spec.nodeName', 'node-1'), ('status.hostIP', '10.0.0.1'),
-        ("metadata.labels['app']", 'k'), ("metadata.labels['no']", ''), ('metadata.labels', 'app="k"\nrole="x \\"y\\""'),
+        ('metadata.name', 'p'), ('metadata.namespace', 'ns'), ('spec.nodeName', 'node-1'),
+        ('status.hostIP', '10.0.0.1'),
+        ("metadata.labels['app']", 'k'), ("metadata.labels['no']", ''),
+        ('metadata.labels', 'app="k"\nrole="x \\"y\\""'),
     ],
 )  # fmt: skip
 def test_fields(path, expected):

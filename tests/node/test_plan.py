@@ -41,7 +41,8 @@ SIDECAR = pod(container(), initContainers=[container('side', restartPolicy='Alwa
     [
         ('nothing is there yet', pod(), Observed(), [CreateSandbox()]),
         ('only the sandbox', pod(), up(), [StartContainer('c', 0, 0)]),
-        ('all at once', pod(container('a'), container('b')), up(), [StartContainer('a', 0, 0), StartContainer('b', 0, 0)]),
+        ('all at once', pod(container('a'), container('b')), up(),
+         [StartContainer('a', 0, 0), StartContainer('b', 0, 0)]),
         ('it runs', pod(), up(running()), []),
         ('the first restart is at once', pod(), up(exited(code=1)), [StartContainer('c', 1, 1)]),
         ('a success is restarted too', pod(), up(exited()), [StartContainer('c', 1, 1)]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from node_lab import Lab, condition, container
+from node_lab import Lab, condition, container, waiting_reason
 
 from netkube.api.resources import PODS
 from netkube.testing import eventually
@@ -41,12 +41,9 @@ async def test_an_exit_that_happened_meanwhile_is_noted(node_lab: Lab) -> None:
 
 
 async def test_the_back_off_goes_on_where_it_was(node_lab: Lab) -> None:
-    def backing_off(pod):
-        return container(pod)['state'].get('waiting', {}).get('reason') == 'CrashLoopBackOff'
-
     async with node_lab.running_agent():
         await node_lab.create_pod('false')
-        before = await node_lab.until(backing_off)
+        before = await node_lab.until(lambda pod: waiting_reason(pod) == 'CrashLoopBackOff')
     async with node_lab.running_agent():
         await node_lab.create_pod(*FOREVER, name='later', wait=True)
         assert (await node_lab.pod())['status'] == before['status']

@@ -16,7 +16,8 @@ from netkube.node.environment import Sources
 from netkube.node.volumes import MountFailed, VolumeContext, VolumeRoots, payload_of, write_volumes
 
 FACTS = PodFacts('10.0.0.1', '10.1.0.2', 'node-1', {})
-CONFIGMAPS = {('ns', 'settings'): {'data': {'a': '1', 'b': '2'}, 'binaryData': {'c': base64.b64encode(b'\xff').decode()}}}
+BINARY = {'c': base64.b64encode(b'\xff').decode()}
+CONFIGMAPS = {('ns', 'settings'): {'data': {'a': '1', 'b': '2'}, 'binaryData': BINARY}}
 SECRETS = {('ns', 'key'): {'data': {'word': base64.b64encode(b'xyzzy').decode()}}}
 SOURCES = Sources(lambda *key: CONFIGMAPS.get(key), lambda *key: SECRETS.get(key))
 POD = pod(container(resources={'limits': {'cpu': '2'}}))
@@ -137,7 +138,8 @@ def test_secrets_stay_in_memory(tmp_path, volume, place):
 
 
 def test_fs_group_owns_the_files(tmp_path):
-    directory = mount(tmp_path, {'securityContext': {'fsGroup': 1234}}, secret={'secretName': 'key', 'defaultMode': 0o400})
+    secret = {'secretName': 'key', 'defaultMode': 0o400}
+    directory = mount(tmp_path, {'securityContext': {'fsGroup': 1234}}, secret=secret)
     status = (directory / 'word').stat()
     assert (status.st_gid, status.st_mode & 0o777) == (1234, 0o440)
 
@@ -150,10 +152,10 @@ def test_host_path_types(tmp_path):
     def check(name, wanted):
         return mount(tmp_path, hostPath={'path': str(tmp_path / name), 'type': wanted})
 
-    for name, wanted in (('file', 'File'), ('.', 'Directory'), ('socket', 'Socket'), ('new', 'DirectoryOrCreate'),
-                         ('newfile', 'FileOrCreate'), ('made', '')):  # fmt: skip
+    good = {'file': 'File', '.': 'Directory', 'socket': 'Socket', 'new': 'DirectoryOrCreate', 'new2': 'FileOrCreate'}
+    for name, wanted in {**good, 'made': ''}.items():
         assert check(name, wanted).exists()
-    for name, wanted, words in (('file', 'Directory', 'a directory'), ('no', 'File', 'a file'),
-                                ('file', 'Socket', 'a socket file'), ('file', 'BlockDevice', 'a block device')):  # fmt: skip
-        with pytest.raises(MountFailed, match=f'hostPath type check failed: {tmp_path / name} is not {words}'):
+    bad = (('file', 'Directory', 'directory'), ('no', 'File', 'file'), ('file', 'BlockDevice', 'block device'))
+    for name, wanted, words in bad:
+        with pytest.raises(MountFailed, match=f'hostPath type check failed: {tmp_path / name} is not a {words}'):
             check(name, wanted)

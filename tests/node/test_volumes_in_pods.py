@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from node_lab import Lab, container
+from node_lab import Lab, container, waiting_reason
 
 from netkube.api.resources import CONFIGMAPS, PODS, SECRETS, SERVICES
 from netkube.testing import eventually
@@ -15,10 +15,6 @@ FOREVER = ('sleep', 'infinity')
 async def create_configmap(lab: Lab, name: str = 'settings', **data: str) -> None:
     metadata = {'name': name, 'namespace': 'default'}
     await lab.client.create(CONFIGMAPS, {'apiVersion': 'v1', 'kind': 'ConfigMap', 'metadata': metadata, 'data': data})
-
-
-def waiting_reason(pod) -> str:
-    return container(pod)['state'].get('waiting', {}).get('reason', '')
 
 
 async def test_a_configmap_volume_follows_its_object(kubelet: Lab) -> None:

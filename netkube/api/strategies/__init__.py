@@ -14,10 +14,7 @@ from typing import Any
 from netkube.api.meta import Object
 from netkube.api.resources import (
     DEPLOYMENTS,
-    ENDPOINTS,
     ENDPOINTSLICES,
-    EVENTS,
-    LEASES,
     NAMESPACES,
     NODES,
     PODS,
