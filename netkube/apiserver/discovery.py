@@ -6,8 +6,8 @@ https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
 from __future__ import annotations
 
 import functools
-import hashlib
-import platform
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -79,15 +79,16 @@ def groups() -> dict[str, list[str]]:
 
 
 def version() -> dict[str, str]:
+    python = f'python{sys.version_info.major}.{sys.version_info.minor}'
     return {
         'major': '1', 'minor': '37', 'gitVersion': GIT_VERSION, 'gitCommit': '', 'gitTreeState': 'clean',
-        'buildDate': '1970-01-01T00:00:00Z', 'goVersion': 'none', 'compiler': f'python{platform.python_version()}',
+        'buildDate': '1970-01-01T00:00:00Z', 'goVersion': 'none', 'compiler': python,
         'platform': f'linux/{_architecture()}',
     }  # fmt: skip
 
 
 def _architecture() -> str:
-    machine = platform.machine()
+    machine = os.uname().machine
     return {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine)
 
 
@@ -210,6 +211,8 @@ def openapi_v3_index() -> dict[str, Any]:
 
 @functools.cache
 def _content_hash() -> str:
+    import hashlib
+
     return hashlib.sha256(repr((GIT_VERSION, ALL)).encode()).hexdigest()[:32].upper()
 
 

@@ -12,7 +12,7 @@ from netkube.api.threeway import LAST_APPLIED, last_applied, three_way_merge, wi
 from netkube.cli import manifests
 from netkube.cli.connection import Connection
 from netkube.cli.manifests import Document, ManifestError
-from netkube.cli.output import as_list, check_format, dump, qualified_name
+from netkube.cli.output import as_list, check_format, dump, qualified_name, refusal
 from netkube.cli.rollout import wait_ready
 from netkube.cli.settings import Settings, common_options
 from netkube.cli.up import ensure_running
@@ -48,7 +48,7 @@ def apply(
         try:
             result, outcome = apply_object(connection, settings, entry, dry_run == 'server')
         except ApiError as error:
-            click.echo(f'Error from server ({error.reason}): {entry.source}: {error.message}', err=True)
+            click.echo(refusal(error, entry.source), err=True)
             failed = True
             continue
         applied.append((entry, result))

@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -16,6 +17,24 @@ from netkube.api.resources import Resource
 
 JSON = 'application/json'
 TABLE = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json'
+
+
+class Unreachable(Exception):
+    """The API server does not answer, or went away in the middle of an answer."""
+
+
+@contextmanager
+def reaching(path: Path) -> Iterator[None]:
+    """A broken connection is Unreachable; TimeoutError stays what it is."""
+    try:
+        yield
+    except TimeoutError:
+        raise
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(
+            f'the connection to the API server at {path} was lost ({str(error) or type(error).__name__}); '
+            'netkube status says what runs, netkube up starts what does not'
+        ) from error
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -40,7 +59,7 @@ class Connection:
         """Whether the API server answers."""
         try:
             self._request('GET', '/readyz')
-        except (OSError, ApiError):
+        except (Unreachable, ApiError):
             return False
         return True
 
@@ -76,23 +95,29 @@ class Connection:
         """As ``stream``, each line with its line feed, as the server sent it."""
         connection = UnixConnection(str(self.path), timeout)
         try:
-            connection.request('GET', path + _query(query), headers={'accept': accept})
-            response = connection.getresponse()
-            if response.status >= 400:
-                raise _failure(response.status, response.read())
-            while line := response.readline():
+            with reaching(self.path):
+                connection.request('GET', path + _query(query), headers={'accept': accept})
+                response = connection.getresponse()
+                if response.status >= 400:
+                    raise _failure(response.status, response.read())
+            while line := self._line(response):
                 yield line
         finally:
             connection.close()
+
+    def _line(self, response: http.client.HTTPResponse) -> bytes:
+        with reaching(self.path):
+            return response.readline()
 
     def _request(
         self, method: str, target: str, body: Any = None, accept: str = JSON, content_type: str = JSON
     ) -> bytes:
         encoded = None if body is None else json.dumps(body).encode()
         headers = {'accept': accept, 'content-type': content_type} if encoded else {'accept': accept}
-        self._http.request(method, target, encoded, headers)
-        response = self._http.getresponse()
-        answer = response.read()
+        with reaching(self.path):
+            self._http.request(method, target, encoded, headers)
+            response = self._http.getresponse()
+            answer = response.read()
         if response.status >= 400:
             raise _failure(response.status, answer)
         return answer

@@ -14,7 +14,7 @@ from netkube.api.resources import Resource
 from netkube.cli import manifests
 from netkube.cli.connection import Connection
 from netkube.cli.manifests import ManifestError
-from netkube.cli.output import qualified_name
+from netkube.cli.output import qualified_name, refusal
 from netkube.cli.settings import Settings, common_options
 from netkube.cli.targets import parse_targets
 
@@ -71,7 +71,7 @@ def delete(
         except ApiError as error:
             if error.code == 404 and ignore_not_found:
                 continue
-            click.echo(f'Error from server ({error.reason}): {error.message}', err=True)
+            click.echo(refusal(error), err=True)
             failed = True
             continue
         uid = answer.get('metadata', {}).get('uid') or answer.get('details', {}).get('uid', '')

@@ -14,7 +14,7 @@ from netkube.api.errors import ApiError
 from netkube.api.meta import Object, parse_timestamp, utc_now
 from netkube.api.resources import Resource
 from netkube.cli.connection import Connection
-from netkube.cli.output import dump, table
+from netkube.cli.output import dump, refusal, table
 from netkube.cli.settings import Settings, common_options
 from netkube.cli.targets import Target, parse_targets
 
@@ -41,7 +41,7 @@ def describe(
                 events = _events(connection, obj) if show_events else []
                 texts.append(render(target.resource, obj, events, utc_now()))
         except ApiError as error:
-            click.echo(f'Error from server ({error.reason}): {error.message}', err=True)
+            click.echo(refusal(error), err=True)
             failed = True
     if texts:
         click.echo('\n\n\n'.join(texts))

@@ -12,7 +12,7 @@ import click
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object
 from netkube.cli.connection import JSON, TABLE, Connection
-from netkube.cli.output import as_list, check_format, dump, qualified_name, table
+from netkube.cli.output import as_list, check_format, dump, qualified_name, refusal, table
 from netkube.cli.settings import Settings, common_options
 from netkube.cli.targets import Target, parse_targets
 
@@ -102,7 +102,7 @@ def show_tables(connection: Connection, targets: list[Target], view: View, ignor
 
 
 def report(error: ApiError) -> bool:
-    click.echo(f'Error from server ({error.reason}): {error.message}', err=True)
+    click.echo(refusal(error), err=True)
     return True
 
 

@@ -21,13 +21,15 @@ def kubeconfig(settings: Settings, merge: bool) -> None:
     need_root()
     found = config.load(config.check_name(settings.cluster))
     if found is None or not found.pki.exists():
-        raise click.ClickException(f'there is no cluster "{settings.cluster}"; start one with: sudo netkube up')
+        raise click.ClickException(f'there is no cluster "{settings.cluster}"; start it with: {settings.up_command}')
     uid, gid = int(os.environ.get('SUDO_UID', '0')), int(os.environ.get('SUDO_GID', '0'))
     content = admin_kubeconfig(found)
     if merge:
         path = _own_file(uid)
+        folder_is_new = not path.parent.exists()
         files.write(path, files.merge(files.read(path), content))
-        os.chown(path.parent, uid, gid)
+        if folder_is_new:
+            os.chown(path.parent, uid, gid)
     else:
         path = found.run_dir / f'kubeconfig-{uid}'
         files.write(path, content)
@@ -36,8 +38,9 @@ def kubeconfig(settings: Settings, merge: bool) -> None:
 
 
 def _own_file(uid: int) -> Path:
-    """The kubeconfig of the user who called sudo."""
+    """The kubeconfig of the user who called sudo; $HOME is root's by then."""
     import pwd
 
     first = os.environ.get('KUBECONFIG', '').split(':')[0]
-    return Path(first) if first else Path(pwd.getpwuid(uid).pw_dir) / '.kube' / 'config'
+    home = Path(pwd.getpwuid(uid).pw_dir) if uid else Path.home()
+    return Path(first) if first else home / '.kube' / 'config'

@@ -9,6 +9,8 @@ from http.client import HTTPException
 import click
 
 from netkube.api.errors import ApiError
+from netkube.cli.connection import Unreachable
+from netkube.cli.output import refusal
 from netkube.cli.settings import Settings
 from netkube.cluster.config import ConfigError
 
@@ -60,14 +62,16 @@ def main() -> None:
         cli.main(prog_name='netkube', standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
-    except click.ClickException as error:
+    except click.UsageError as error:
         error.show()
         sys.exit(error.exit_code)
+    except click.ClickException as error:
+        sys.exit(f'error: {error.format_message()}')
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except ApiError as error:
-        sys.exit(f'Error from server ({error.reason}): {error.message}' if error.reason else f'error: {error.message}')
-    except ConfigError as error:
+        sys.exit(refusal(error))
+    except (ConfigError, Unreachable) as error:
         sys.exit(f'error: {error}')
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; so there is nobody to tell

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from netkube.api.errors import ApiError
 from netkube.api.meta import Object
 from netkube.api.resources import Resource
 
@@ -20,6 +21,12 @@ def check_format(output: str) -> None:
             f'unable to match a printer suitable for the output format "{output}", '
             f'allowed formats are: {",".join(FORMATS)}'
         )
+
+
+def refusal(error: ApiError, source: str = '') -> str:
+    """kubectl's words for a refusal; ``source`` says which document was refused."""
+    where = f'{source}: ' if source else ''
+    return f'Error from server{f" ({error.reason})" if error.reason else ""}: {where}{error.message}'
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, no_headers: bool = False) -> str:

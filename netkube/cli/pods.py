@@ -6,6 +6,7 @@ import click
 
 from netkube.api import resources
 from netkube.api.meta import Object
+from netkube.api.resources import Resource
 from netkube.cli.connection import Connection
 from netkube.cli.targets import parse_resource
 
@@ -17,15 +18,20 @@ def find_pods(connection: Connection, namespace: str, word: str) -> list[Object]
     kind, _, name = word.rpartition('/')
     resource = parse_resource(kind) if kind else resources.PODS
     obj = connection.get(resource.path(namespace, name))
-    if resource is resources.PODS:
-        return [obj]
-    selector = obj.get('spec', {}).get('selector')
-    if not selector:
+    if resource is not resources.PODS and not obj.get('spec', {}).get('selector'):
         raise click.ClickException(f'cannot find the pods of a {resource.kind}')
-    pods = select_pods(connection, namespace, _as_text(selector))
+    pods = pods_of(connection, resource, obj)
     if not pods:
         raise click.ClickException(f'{resource.singular} "{name}" has no pods')
     return sorted(pods, key=lambda pod: not _is_ready(pod))
+
+
+def pods_of(connection: Connection, resource: Resource, obj: Object) -> list[Object]:
+    """The Pods that a workload's or Service's selector selects now; of a Pod, itself. [] when none is left."""
+    namespace, name = obj['metadata']['namespace'], obj['metadata']['name']
+    if resource is resources.PODS:
+        return connection.get(resource.path(namespace), fieldSelector=f'metadata.name={name}')['items']
+    return select_pods(connection, namespace, _as_text(obj['spec']['selector']))
 
 
 def select_pods(connection: Connection, namespace: str, selector: str) -> list[Object]:

@@ -15,6 +15,7 @@ from netkube.api.meta import Object
 from netkube.api.resources import Resource
 from netkube.cli.connection import Connection
 from netkube.cli.output import qualified_name
+from netkube.cli.pods import pods_of
 
 
 def pending_deployment(obj: Object) -> str:
@@ -61,7 +62,7 @@ def wait_ready(connection: Connection, applied: list[tuple[Resource, Object]], t
             problem = _wait(connection, resource, obj, deadline)
             if problem:
                 click.echo(f'error: {qualified_name(resource, obj["metadata"]["name"])}: {problem}', err=True)
-                _explain(connection, obj['metadata']['namespace'])
+                _explain(connection, resource, obj)
                 ready = False
     return ready
 
@@ -105,9 +106,9 @@ def _progress(name: str, pending: str) -> None:
         click.echo(f'\r\033[K{name}: {pending}' if pending else '\r\033[K', nl=False, err=True)
 
 
-def _explain(connection: Connection, namespace: str) -> None:
-    """Which containers hold things up, in the kubelet's words."""
-    for pod in connection.get(resources.PODS.path(namespace))['items']:
+def _explain(connection: Connection, resource: Resource, obj: Object) -> None:
+    """Which of its containers hold things up, in the kubelet's words."""
+    for pod in pods_of(connection, resource, obj):
         for container in pod.get('status', {}).get('containerStatuses', ()):
             waiting = container.get('state', {}).get('waiting')
             if waiting and waiting.get('reason') != 'ContainerCreating':

@@ -26,6 +26,11 @@ class Settings:
     def in_namespace(self) -> str:
         return self.namespace or 'default'
 
+    @property
+    def up_command(self) -> str:
+        """What the user types to start this cluster."""
+        return f'sudo netkube{"" if self.cluster == "default" else f" --cluster {self.cluster}"} up'
+
     def connect(self) -> Connection:
         """A connection to the running cluster; a sentence on what to do when there is none."""
         need_root()
@@ -33,10 +38,7 @@ class Settings:
         found = config.load(self.cluster)
         connection = Connection(found.api_socket) if found else None
         if connection is None or not connection.works():
-            option = '' if self.cluster == 'default' else f' --cluster {self.cluster}'
-            raise click.ClickException(
-                f'cluster "{self.cluster}" is not running; start it with: sudo netkube{option} up'
-            )
+            raise click.ClickException(f'cluster "{self.cluster}" is not running; start it with: {self.up_command}')
         return connection
 
 

@@ -21,7 +21,7 @@ def status(settings: Settings) -> None:
     config.check_name(settings.cluster)
     found = config.load(settings.cluster)
     if found is None:
-        raise click.ClickException(f'there is no cluster "{settings.cluster}"; start one with: sudo netkube up')
+        raise click.ClickException(f'there is no cluster "{settings.cluster}"; start it with: {settings.up_command}')
     seen = observe(found)
     if settings.output in ('json', 'yaml'):
         click.echo(dump(settings.output, as_object(seen)), nl=False)

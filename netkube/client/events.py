@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 REMEMBERED = 4096  # events that may still be counted up
 QUEUED = 2000  # events that wait for their write
 
-Identity = tuple[str, str, str, str]
+Identity = tuple[str, str, str, str, str]
 
 
 class EventRecorder:
@@ -38,14 +38,17 @@ class EventRecorder:
         self._seen: OrderedDict[Identity, Object] = OrderedDict()
         self._queue: asyncio.Queue[Identity] = asyncio.Queue(QUEUED)
 
-    def event(self, obj: Object, type: str, reason: str, message: str) -> None:
-        """Queue one event about ``obj`` (it needs apiVersion and kind); ``type`` is Normal or Warning."""
+    def event(self, obj: Object, type: str, reason: str, message: str, field_path: str = '') -> None:
+        """Queue one event about ``obj`` (it needs apiVersion and kind); ``type`` is Normal or Warning.
+
+        ``field_path`` is the part of the object that is meant, for example ``spec.containers{web}``.
+        """
         metadata = obj['metadata']
-        identity = (metadata.get('uid', ''), type, reason, message)
+        identity = (metadata.get('uid', ''), type, reason, message, field_path)
         at = timestamp(self._now())
         known = self._seen.get(identity)
         if known is None:
-            self._seen[identity] = self._new(obj, type, reason, message, at)
+            self._seen[identity] = self._new(obj, type, reason, message, field_path, at)
         else:
             known['count'] += 1
             known['lastTimestamp'] = at
@@ -75,7 +78,7 @@ class EventRecorder:
         except ApiError as error:  # the namespace is going, or the event has expired: nobody is left to read it
             log.debug('event %s/%s: %s', namespace, name, error)
 
-    def _new(self, obj: Object, type: str, reason: str, message: str, at: str) -> Object:
+    def _new(self, obj: Object, type: str, reason: str, message: str, field_path: str, at: str) -> Object:
         metadata = obj['metadata']
         namespace = metadata.get('namespace') or 'default'
         involved = {
@@ -84,6 +87,8 @@ class EventRecorder:
         }  # fmt: skip
         if metadata.get('namespace'):
             involved['namespace'] = metadata['namespace']
+        if field_path:
+            involved['fieldPath'] = field_path
         return {
             'apiVersion': 'v1', 'kind': 'Event',
             'metadata': {'namespace': namespace, 'name': f'{metadata["name"][:200]}.{time.time_ns():x}'},

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 from netkube.api.errors import ApiError
@@ -44,6 +45,10 @@ from netkube.runtime.cri import RuntimeUnavailable
 from netkube.scheduler.scheduler import Scheduler
 from netkube.store.store import Store
 
+RESOLV_CONF = Path('/etc/resolv.conf')
+# Where systemd-resolved runs, /etc/resolv.conf names its stub on 127.0.0.53, which a Pod cannot reach.
+SYSTEMD_RESOLV_CONF = Path('/run/systemd/resolve/resolv.conf')
+
 API_PORT_IN_CLUSTER = 6443
 CONNECT_SECONDS = 0.005  # between two tries to reach a runtime that is starting
 
@@ -65,6 +70,7 @@ def node_config(config: ClusterConfig, plan: AddressPlan) -> NodeConfig:
         memory_dir=config.run_dir / 'volumes',
         netns_of=lambda uid: f'{config.netns_prefix}{uid}',
         hide=(*HIDDEN, config.state_dir, str(config.run_dir)),
+        machine_resolv_conf=SYSTEMD_RESOLV_CONF if SYSTEMD_RESOLV_CONF.exists() else RESOLV_CONF,
     )
 
 

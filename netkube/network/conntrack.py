@@ -12,7 +12,6 @@ import errno
 import socket
 import struct
 from collections.abc import Collection, Mapping
-from contextlib import closing
 
 from netkube.network.netfilter import HEADER_SIZE, NLA_F_NESTED, SUBSYSTEM_CONNTRACK, Netfilter, message
 from netkube.network.netlink import Message, attribute, nested, number, parse_attributes
@@ -30,19 +29,26 @@ CTA_FILTER_ORIG_FLAGS = 1
 FILTER_IP_DST, FILTER_PROTO_NUM, FILTER_DST_PORT = 1 << 1, 1 << 3, 1 << 5
 
 
-def delete_udp_flows(destinations: Mapping[Address, Collection[Address]]) -> int:
-    """Forget each UDP flow to one of ``destinations`` that does not end at one of the addresses given for it.
+class Conntrack:
+    """Belongs to the thread, and so to the network namespace, that first uses it, as ``Nft`` does."""
 
-    That includes flows that were not translated at all. The number of flows forgotten is returned; OSError.
-    """
-    if not destinations:
-        return 0
-    with closing(Netfilter()) as netfilter:
-        flows = [parse_attributes(body[HEADER_SIZE:]) for body in netfilter.dump(_list_flows(destinations))]
+    def __init__(self) -> None:
+        self._netfilter: Netfilter | None = None
+
+    def delete_udp_flows(self, destinations: Mapping[Address, Collection[Address]]) -> int:
+        """Forget each UDP flow to one of ``destinations`` that does not end at one of the addresses given for it.
+
+        That includes flows that were not translated at all. The number of flows forgotten is returned; OSError.
+        """
+        if not destinations:
+            return 0
+        if self._netfilter is None:  # kept: the kernel takes milliseconds to close such a socket
+            self._netfilter = Netfilter()
+        flows = [parse_attributes(body[HEADER_SIZE:]) for body in self._netfilter.dump(_list_flows(destinations))]
         stale = [flow[CTA_TUPLE_ORIG] for flow in flows if _is_stale(flow, destinations)]
         for start in range(0, len(stale), DELETED_AT_ONCE):
-            netfilter.request(*map(_delete_flow, stale[start : start + DELETED_AT_ONCE]))
-    return len(stale)
+            self._netfilter.request(*map(_delete_flow, stale[start : start + DELETED_AT_ONCE]))
+        return len(stale)
 
 
 def _is_stale(flow: Mapping[int, bytes], destinations: Mapping[Address, Collection[Address]]) -> bool:

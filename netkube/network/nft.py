@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable
-from contextlib import closing
 from typing import Any, Protocol
 
 from netkube.network.netfilter import HEADER_SIZE, SUBSYSTEM_NFTABLES, Netfilter, message
 from netkube.network.netlink import parse_attributes
 
 NFT_MSG_GETGEN, NFTA_GEN_ID = 16, 1  # linux/netfilter/nf_tables.h
+GET_GENERATION = message(SUBSYSTEM_NFTABLES, NFT_MSG_GETGEN, socket.AF_UNSPEC, b'', 'get generation')
 
 
 class NftError(Exception):
@@ -43,6 +43,7 @@ class Nft:
     def __init__(self, open_library: Callable[[], Library] | None = None) -> None:
         self._open_library = open_library or load_library
         self._library: Library | None = None
+        self._netfilter: Netfilter | None = None
 
     def run(self, text: str) -> None:
         """Apply all commands of ``text`` (the language of ``nft -f``) as one transaction; NftError: none of it."""
@@ -63,8 +64,9 @@ class Nft:
 
     def generation(self) -> int:
         """A number that grows by one with each transaction of anybody in the namespace that changed something."""
-        with closing(Netfilter()) as netfilter:
-            answer = netfilter.get(message(SUBSYSTEM_NFTABLES, NFT_MSG_GETGEN, socket.AF_UNSPEC, b'', 'get generation'))
+        if self._netfilter is None:  # kept: the kernel takes milliseconds to close such a socket
+            self._netfilter = Netfilter()
+        answer = self._netfilter.get(GET_GENERATION)
         assert answer is not None  # it has no errno that would mean absence
         return int.from_bytes(parse_attributes(answer[HEADER_SIZE:])[NFTA_GEN_ID], 'big')
 

@@ -78,14 +78,18 @@ class Actions:
             case RemoveSandbox():
                 await self._m.sandboxes.remove(record)
 
-    def event(self, record: PodRecord, type: str, reason: str, message: str) -> None:
+    def event(self, record: PodRecord, type: str, reason: str, message: str, container: str = '') -> None:
+        """Of the Pod, or of one of its containers."""
         if record.pod is not None:
-            self._m.recorder.event(record.pod, type, reason, message)
+            path = _field_path(record.pod, container) if container else ''
+            self._m.recorder.event(record.pod, type, reason, message, path)
 
-    def event_once(self, record: PodRecord, identity: str, type: str, reason: str, message: str) -> None:
+    def event_once(
+        self, record: PodRecord, identity: str, type: str, reason: str, message: str, container: str = ''
+    ) -> None:
         if identity not in record.announced:
             record.announced.add(identity)
-            self.event(record, type, reason, message)
+            self.event(record, type, reason, message, container)
 
     # the sandbox
 
@@ -137,16 +141,16 @@ class Actions:
         record.refused.pop(start.name, None)
         record.see_container(status)
         if status.state == RUNNING:
-            self.event(record, 'Normal', 'Started', 'Container started')
+            self.event(record, 'Normal', 'Started', 'Container started', start.name)
             self._attend(record, container, record.containers[status.id])
         else:
-            self.event(record, 'Warning', 'Failed', f'Error: {status.message}')
+            self.event(record, 'Warning', 'Failed', f'Error: {status.message}', start.name)
 
     async def _create(self, record: PodRecord, config: ContainerConfig) -> None:
         known = record.containers.get(config.id)
         if known is None:  # else the daemon died between creating and starting it
             await self._m.runtime.create_container(config)
-            self.event(record, 'Normal', 'Created', 'Container created')
+            self.event(record, 'Normal', 'Created', 'Container created', config.name)
 
     async def _config_of(
         self, record: PodRecord, pod: Object, container: Object, start: StartContainer
@@ -169,7 +173,7 @@ class Actions:
 
     def _refuse(self, record: PodRecord, name: str, reason: str, message: str) -> None:
         record.refused[name] = Waiting(reason, message, self._m.now() + RETRY)
-        self.event(record, 'Warning', 'Failed', f'Error: {message}')
+        self.event(record, 'Warning', 'Failed', f'Error: {message}', name)
 
     # what goes on beside a running container
 
@@ -196,7 +200,7 @@ class Actions:
         try:
             await self._m.handlers.run(hook, self._target(record, container, status), float('inf'))
         except HandlerFailed as error:
-            self.event(record, 'Warning', 'FailedPostStartHook', f'PostStartHook failed: {error}')
+            self.event(record, 'Warning', 'FailedPostStartHook', f'PostStartHook failed: {error}', status.name)
             stop = StopContainer(status.id, status.name, 'FailedPostStartHook')
             self._m.spawn(self._carry_out_beside(record, stop))
             return
@@ -212,7 +216,7 @@ class Actions:
             running_for=seconds_since(parse_timestamp(status.started_at), self._m.now),
             changed=lambda: self._m.wake(record),
             report=lambda kind, message: self.event(
-                record, 'Warning', 'Unhealthy', f'{kind.capitalize()} probe failed: {message}'
+                record, 'Warning', 'Unhealthy', f'{kind.capitalize()} probe failed: {message}', status.name
             ),
             was_started=before.get('started', False),
             was_ready=before.get('ready', False),
@@ -234,7 +238,7 @@ class Actions:
         now = self._m.now()
         grace = grace_seconds(record.pod, stop, now)
         record.stopping[stop.id] = now + timedelta(seconds=grace)
-        self.event(record, 'Normal', 'Killing', stop.message)
+        self.event(record, 'Normal', 'Killing', stop.message, stop.name)
         hook = self._pre_stop_hook(record, stop.name)
         if hook is None:
             await self._m.runtime.stop_container(stop.id, grace)
@@ -267,7 +271,7 @@ class Actions:
             async with asyncio.timeout(grace):
                 await self._m.handlers.run(hook, target, grace)
         except (HandlerFailed, TimeoutError) as error:
-            self.event(record, 'Warning', 'FailedPreStopHook', f'PreStopHook failed: {error}')
+            self.event(record, 'Warning', 'FailedPreStopHook', f'PreStopHook failed: {error}', stop.name)
         left = grace - (self._m.now() - began).total_seconds()
         await self._m.runtime.stop_container(stop.id, max(MINIMUM_GRACE, left))
 
@@ -275,6 +279,12 @@ class Actions:
 def _find_container(pod: Object, name: str) -> Object:
     """The specification of that name; the names of a Pod's containers never change."""
     return next(container for container in all_containers(pod) if container['name'] == name)
+
+
+def _field_path(pod: Object, container: str) -> str:
+    """Where the container stands in the Pod, as events name it."""
+    initial = any(each['name'] == container for each in pod['spec'].get('initContainers') or ())
+    return f'spec.{"initContainers" if initial else "containers"}{{{container}}}'
 
 
 def _reported(pod: Object | None, container: ContainerStatus) -> Object:

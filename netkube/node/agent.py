@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from netkube.api.errors import ApiError
+from netkube.api.errors import not_found
 from netkube.api.meta import Key, Object, is_deleting, key_of, utc_now
 from netkube.api.resources import CONFIGMAPS, PODS, SECRETS, SERVICES, Resource
 from netkube.client.controller import Controller
@@ -23,12 +23,13 @@ from netkube.client.interface import Client
 from netkube.client.kubelet import ExecSession, LogOptions
 from netkube.node import honoured, serving
 from netkube.node.actions import RETRY, Actions, Machinery, NotYet
+from netkube.node.adoption import adopt_pods
 from netkube.node.config import NodeConfig
 from netkube.node.environment import MASTER_SERVICE, Sources
 from netkube.node.handlers import Handlers
 from netkube.node.lease import NodeRegistration
 from netkube.node.machine import read_machine_info
-from netkube.node.network import NodeNetwork, link_name
+from netkube.node.network import NodeNetwork
 from netkube.node.nodestatus import capacity
 from netkube.node.plan import NO_IMAGE, Observed, Plan, is_past_deadline, plan_end, plan_pod
 from netkube.node.podspec import is_terminal
@@ -37,6 +38,7 @@ from netkube.node.references import references_of
 from netkube.node.sandboxes import Sandboxes
 from netkube.node.sockets import NodeSockets
 from netkube.node.status import Facts, pod_status, without_sandbox
+from netkube.node.statuswriter import report_gone, write_status
 from netkube.node.terminationmessage import read_log_message, wants_log_message
 from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import ContainerStatus, CriError
@@ -150,27 +152,11 @@ class NodeAgent:
         found = self._services.list(namespace)
         return [master, *found] if master is not None and namespace != MASTER_SERVICE[0] else found
 
-    # start
-
     async def _adopt(self) -> None:
-        """Find again what an earlier life of the agent left running; what nobody wants any more goes."""
-        ports = await self._network.ports()
-        sandboxes = await self._runtime.list_pod_sandboxes()
-        for sandbox in sandboxes:
-            record = self._records.ensure(sandbox.id, (sandbox.namespace, sandbox.name))
-            await self._sandboxes.adopt(record, sandbox, ports)
-            self._controller.queue.add(record.key)
-        for status in await self._runtime.list_containers():
-            known = self._records.find(status.sandbox_id)
-            if known is not None:
-                known.see_container(status)
-        links = {link_name(sandbox.id) for sandbox in sandboxes}
-        for link in ports - links:
-            await self._network.unplug_link(link)
         wanted = {pod['metadata']['uid'] for pod in self._informers[PODS].list() if self._is_ours(pod)}
-        wanted |= {sandbox.id for sandbox in sandboxes}
-        for uid in await asyncio.to_thread(self._sandboxes.known_directories) - wanted:
-            await self._sandboxes.remove_files(uid)
+        await adopt_pods(self._records, self._runtime, self._network, self._sandboxes, wanted)
+        for record in self._records.all():
+            self._controller.queue.add(record.key)
 
     # one Pod
 
@@ -247,7 +233,7 @@ class NodeAgent:
             await self._read_messages(record, record.pod)
             await self._write_status(record, lambda pod: pod_status(pod, self._facts(record, ended=True), self._now()))
         await self._remove(record)
-        await self._report_gone(record)
+        await report_gone(self._client, record)
 
     async def _end_orphan(self, record: PodRecord) -> None:
         """The API does not know the Pod any more."""
@@ -271,15 +257,6 @@ class NodeAgent:
     async def _remove(self, record: PodRecord) -> None:
         await self._sandboxes.remove(record)
         await self._sandboxes.remove_files(record.uid)
-
-    async def _report_gone(self, record: PodRecord) -> None:
-        namespace, name = record.key
-        try:
-            await self._client.delete(PODS, namespace, name, uid=record.uid, grace_period_seconds=0)
-        except ApiError as error:
-            if error.code not in (404, 409):  # gone already; another Pod has the name
-                raise
-        record.gone = True
 
     # telling
 
@@ -311,9 +288,9 @@ class NodeAgent:
             if waiting.reason == 'CrashLoopBackOff':
                 who = f'{name} in pod {metadata["name"]}_{metadata["namespace"]}({metadata["uid"]})'
                 message = f'Back-off restarting failed container {who}'
-                self._actions.event_once(record, identity, 'Warning', 'BackOff', message)
+                self._actions.event_once(record, identity, 'Warning', 'BackOff', message, name)
             elif waiting.reason == NO_IMAGE:
-                self._actions.event_once(record, identity, 'Warning', NO_IMAGE, waiting.message)
+                self._actions.event_once(record, identity, 'Warning', NO_IMAGE, waiting.message, name)
 
     async def _read_messages(self, record: PodRecord, pod: Object) -> None:
         """terminationMessagePolicy FallbackToLogsOnError."""
@@ -322,23 +299,7 @@ class NodeAgent:
             record.containers[status.id] = status._replace(message=await read_log_message(path))
 
     async def _write_status(self, record: PodRecord, make: Callable[[Object], Object]) -> None:
-        """Only if it differs; over a newer version of the Pod if ours is stale."""
-        while record.pod is not None:
-            status = make(record.pod)
-            if status == record.pod.get('status'):
-                return
-            try:
-                record.pod = await self._client.update(PODS, {**record.pod, 'status': status}, 'status')
-                return
-            except ApiError as error:
-                if error.code == 404:
-                    return
-                if error.code != 409:
-                    raise
-            newest = await self._client.get(PODS, *record.key)
-            if newest['metadata']['uid'] != record.uid:
-                return
-            record.see_pod(newest)
+        await write_status(self._client, record, make)
 
     def _look_again(self, record: PodRecord, at: datetime) -> None:
         self._controller.queue.add_after(record.key, max(0.0, (at - self._now()) / timedelta(seconds=1)))
@@ -346,8 +307,17 @@ class NodeAgent:
     # netkube.client.kubelet.Kubelet
 
     def logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
-        record = serving.get_record(self._records.of((namespace, pod)), pod)
+        record = self._get_record((namespace, pod))
         return serving.read_container_log(record, container, options, self._config, self._now())
+
+    def _get_record(self, key: Key) -> PodRecord:
+        """ApiError NotFound. A Pod that was bound a moment ago has one too, with nothing in it."""
+        pod = self._informers[PODS].get(key)
+        if pod is None or not self._is_ours(pod):
+            raise not_found(PODS, key[1])
+        record = self._records.ensure(pod['metadata']['uid'], key)
+        record.see_pod(pod)
+        return record
 
     async def exec(
         self,
@@ -361,7 +331,7 @@ class NodeAgent:
         stderr: bool = True,
         tty: bool = False,
     ) -> ExecSession:
-        record = serving.get_record(self._records.of((namespace, pod)), pod)
+        record = self._get_record((namespace, pod))
         id = serving.running_container(record, container)
         try:
             return await self._runtime.exec(id, argv, stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)

@@ -5,23 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import datetime
 
-from netkube.api.errors import ApiError, bad_request, internal, not_found
+from netkube.api.errors import ApiError, bad_request, internal
 from netkube.api.meta import Object
-from netkube.api.resources import PODS
 from netkube.client.kubelet import LogOptions
 from netkube.node.config import NodeConfig
 from netkube.node.logs import read_log
 from netkube.node.podspec import all_containers, latest, main_containers
 from netkube.node.record import PodRecord
 from netkube.runtime.cri import RUNNING, ContainerStatus, CriError
-
-
-def get_record(records: list[PodRecord], name: str) -> PodRecord:
-    """The Pod that has the name now. ApiError NotFound."""
-    for record in records:
-        if record.pod is not None:
-            return record
-    raise not_found(PODS, name)
 
 
 def running_container(record: PodRecord, container: str) -> str:

@@ -18,7 +18,7 @@ from netkube.api.resources import ENDPOINTSLICES, SERVICES
 from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
 from netkube.client.workqueue import WorkQueue
-from netkube.network.conntrack import Address, delete_udp_flows
+from netkube.network.conntrack import Address, Conntrack
 from netkube.network.namespaces import NamespaceThread
 from netkube.network.nft import NftError
 from netkube.proxy.frontends import NOTHING, ServiceRules, service_key_of_slice, service_rules
@@ -30,6 +30,7 @@ RESYNC: Key = ('', 'resync')  # no Service has such a key: Services have a names
 CHECK: Key = ('', 'check')
 CHECK_SECONDS = 1.0  # how often somebody else's changes are looked for
 RESYNC_SHARE = 0.1  # of the time, at most, that others can make us spend on resyncs by changing something all the time
+SERVICES_A_STEP = 200
 BY_SERVICE = 'service'
 
 
@@ -54,6 +55,7 @@ class ServiceProxy:
         self._node_name = node_name
         self._thread = NamespaceThread(netns)
         self._table = Table(service_cidr, uplink)
+        self._conntrack = Conntrack()
         self._applied: dict[Key, ServiceRules] = {}
         self._queue: WorkQueue[Key] = WorkQueue()
         self._resync_seconds = 0.0
@@ -134,7 +136,7 @@ class ServiceProxy:
     async def _resync(self) -> Failures:
         """Everything, from what the kernel has to what the caches ask for."""
         started = asyncio.get_running_loop().time()
-        wanted = {key: rules for key in map(key_of, self._services.list()) if (rules := self._rules_of(key)) != NOTHING}
+        wanted = await self._all_rules()
         failures = await self._thread.run(self._table.reset, wanted)
         applied = {key: rules for key, rules in wanted.items() if key not in failures}
         gone = [(rules, NOTHING) for key, rules in self._applied.items() if key not in applied]
@@ -146,7 +148,17 @@ class ServiceProxy:
 
     async def _forget_udp_flows(self, changes: Iterable[tuple[ServiceRules, ServiceRules]]) -> None:
         if destinations := changed_udp(changes):
-            await self._thread.run(delete_udp_flows, destinations)
+            await self._thread.run(self._conntrack.delete_udp_flows, destinations)
+
+    async def _all_rules(self) -> dict[Key, ServiceRules]:
+        """In steps, so that nobody waits for long; what changes meanwhile is queued, and so looked at again."""
+        wanted = {}
+        for number, service in enumerate(self._services.list()):
+            if number % SERVICES_A_STEP == 0:
+                await asyncio.sleep(0)
+            if (rules := self._rules_of(key_of(service))) != NOTHING:
+                wanted[key_of(service)] = rules
+        return wanted
 
     def _rules_of(self, key: Key) -> ServiceRules:
         service = self._services.get(key)

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from served import ServedApi, served_api
 
 from netkube.apiserver.registry import Registry
 from netkube.testing import memory_api
-from served import ServedApi, served_api
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from netkube.api.resources import ALL
 from served import ServedApi
+
+from netkube.api.resources import ALL
 
 AGGREGATED = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList'
 
@@ -18,7 +19,8 @@ async def test_legacy_discovery_names_every_resource(api: ServedApi) -> None:
     versions = (await api.request('GET', '/api')).json['versions']
     groups = (await api.request('GET', '/apis')).json['groups']
     assert versions == ['v1'] and 'apps' in [group['name'] for group in groups]
-    assert (await api.request('GET', '/apis/apps')).json['preferredVersion'] == {'groupVersion': 'apps/v1', 'version': 'v1'}
+    apps = (await api.request('GET', '/apis/apps')).json
+    assert apps['preferredVersion'] == {'groupVersion': 'apps/v1', 'version': 'v1'}
     paths = ['/api/v1'] + [f'/apis/{version["groupVersion"]}' for group in groups for version in group['versions']]
     kinds = set()
     for path in paths:

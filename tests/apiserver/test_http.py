@@ -7,13 +7,15 @@ import json
 from typing import Any
 
 import pytest
+from served import POD, ServedApi
 
 from netkube.api.resources import CONFIGMAPS, PODS
-from served import POD, ServedApi
 
 CM = '/api/v1/namespaces/default/configmaps'
 PODS_PATH = '/api/v1/namespaces/default/pods'
 DEPLOYMENTS_PATH = '/apis/apps/v1/namespaces/default/deployments'
+UNRECOGNIZED = 'the object provided is unrecognized (must be of type Deployment)'
+MERGE_PATCH = 'application/merge-patch+json'
 TABLE = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json'
 
 
@@ -36,10 +38,9 @@ async def test_the_life_of_an_object(api: ServedApi) -> None:
     updated = await api.request('PUT', f'{CM}/c', {**read.json, 'data': {'a': '2'}})
     assert (updated.code, updated.json['data']) == (200, {'a': '2'})
     stale = await api.request('PUT', f'{CM}/c', {**read.json, 'data': {'a': '3'}})
-    assert (stale.code, stale.json['reason'], stale.json['details']) == (409, 'Conflict', {'name': 'c', 'kind': 'configmaps'})
-    patched = await api.request(
-        'PATCH', f'{CM}/c', {'data': {'b': '1'}}, content_type='application/merge-patch+json'
-    )
+    assert (stale.code, stale.json['reason']) == (409, 'Conflict')
+    assert stale.json['details'] == {'name': 'c', 'kind': 'configmaps'}
+    patched = await api.request('PATCH', f'{CM}/c', {'data': {'b': '1'}}, content_type=MERGE_PATCH)
     assert (patched.code, patched.json['data']) == (200, {'a': '2', 'b': '1'})
     deleted = await api.request('DELETE', f'{CM}/c')
     details = {'name': 'c', 'kind': 'configmaps', 'uid': created.json['metadata']['uid']}
@@ -69,15 +70,16 @@ async def test_the_life_of_an_object(api: ServedApi) -> None:
 )
 async def test_every_refusal_is_a_status(api: ServedApi, method: str, path: str, code: int, reason: str) -> None:
     answer = await api.request(method, path)
-    assert (answer.code, answer.json['kind'], answer.json['reason'], answer.json['code']) == (code, 'Status', reason, code)
+    status = answer.json
+    assert (answer.code, status['kind'], status['reason'], status['code']) == (code, 'Status', reason, code)
 
 
 @pytest.mark.parametrize(
     ('body', 'code', 'message'),
     [
-        ('{"metadata": ', 400, "the object provided is unrecognized (must be of type Deployment): couldn't get version/kind; json parse error: "),
-        ('', 400, 'the object provided is unrecognized (must be of type Deployment)'),
-        ('[]', 400, 'the object provided is unrecognized (must be of type Deployment)'),
+        ('{"metadata": ', 400, f"{UNRECOGNIZED}: couldn't get version/kind; json parse error: "),
+        ('', 400, UNRECOGNIZED),
+        ('[]', 400, UNRECOGNIZED),
         (json.dumps({**deployment(), 'kind': 'Service', 'apiVersion': 'v1'}), 400,
          'Service in version "v1" cannot be handled as a Deployment: '),
         (json.dumps({**deployment(), 'apiVersion': 'apps/v2'}), 400,
@@ -87,7 +89,8 @@ async def test_every_refusal_is_a_status(api: ServedApi, method: str, path: str,
         (json.dumps(deployment(replicas='three')), 400,
          'Deployment in version "v1" cannot be handled as a Deployment: json: cannot unmarshal string into '
          'Go struct field DeploymentSpec.spec.replicas of type int32'),
-        (json.dumps(deployment(replicas=-1)), 422, 'Deployment.apps "d" is invalid: spec.replicas: Invalid value: -1: '),
+        (json.dumps(deployment(replicas=-1)), 422,
+         'Deployment.apps "d" is invalid: spec.replicas: Invalid value: -1: '),
         (json.dumps({**deployment(), 'metadata': {}}), 422,
          'Deployment.apps "" is invalid: metadata.name: Required value: name or generateName is required'),
     ],
@@ -182,12 +185,12 @@ async def test_delete_collection_takes_what_is_selected(api: ServedApi) -> None:
 async def test_subresources(api: ServedApi) -> None:
     await api.request('POST', DEPLOYMENTS_PATH, deployment(replicas=2))
     scale = (await api.request('GET', f'{DEPLOYMENTS_PATH}/d/scale')).json
-    assert (scale['kind'], scale['spec'], scale['status']) == ('Scale', {'replicas': 2}, {'replicas': 0, 'selector': 'a=b'})
+    assert (scale['kind'], scale['spec']) == ('Scale', {'replicas': 2})
+    assert scale['status'] == {'replicas': 0, 'selector': 'a=b'}
     scaled = await api.request('PUT', f'{DEPLOYMENTS_PATH}/d/scale', {**scale, 'spec': {'replicas': 4}})
     assert (scaled.code, scaled.json['spec']) == (200, {'replicas': 4})
-    patched = await api.request(
-        'PATCH', f'{DEPLOYMENTS_PATH}/d/scale', {'spec': {'replicas': 5}}, content_type='application/merge-patch+json'
-    )
+    five = {'spec': {'replicas': 5}}
+    patched = await api.request('PATCH', f'{DEPLOYMENTS_PATH}/d/scale', five, content_type=MERGE_PATCH)
     assert patched.json['spec'] == {'replicas': 5}
     await api.request('POST', PODS_PATH, POD)
     binding = {'metadata': {'name': 'a'}, 'target': {'kind': 'Node', 'name': 'n'}}
@@ -207,9 +210,8 @@ async def test_delete_options_come_in_the_body_or_in_the_query(api: ServedApi) -
         query = '' if body else '?propagationPolicy=Foreground'
         going = await api.request('DELETE', f'{DEPLOYMENTS_PATH}/d{query}', body)
         assert going.json['metadata']['finalizers'] == ['foregroundDeletion']
-        await api.request(
-            'PATCH', f'{DEPLOYMENTS_PATH}/d', {'metadata': {'finalizers': None}}, content_type='application/merge-patch+json'
-        )
+        released = {'metadata': {'finalizers': None}}
+        await api.request('PATCH', f'{DEPLOYMENTS_PATH}/d', released, content_type=MERGE_PATCH)
     bad = await api.request('DELETE', f'{DEPLOYMENTS_PATH}/d', {'propagationPolicy': 'Sometimes'})
     assert bad.code == 400 and 'Unsupported value: "Sometimes"' in bad.message
 

@@ -17,8 +17,9 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def pod(node: str = 'n', **metadata: Any) -> Object:
-    return {'metadata': {'name': 'p', 'uid': 'u', 'resourceVersion': '1', **metadata},
-            'spec': {'nodeName': node, 'terminationGracePeriodSeconds': 30}, 'status': {'phase': 'Running'}}  # fmt: skip
+    spec = {'nodeName': node, 'terminationGracePeriodSeconds': 30}
+    metadata = {'name': 'p', 'uid': 'u', 'resourceVersion': '1', **metadata}
+    return {'metadata': metadata, 'spec': spec, 'status': {'phase': 'Running'}}
 
 
 def test_a_running_pod_gets_its_grace_period() -> None:

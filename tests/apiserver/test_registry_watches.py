@@ -47,8 +47,8 @@ async def test_objects_that_enter_or_leave_the_selection_are_added_or_deleted(re
     await registry.delete(CONFIGMAPS, 'default', 'a')
     events = [await anext(watch) for _ in range(5)]
     assert [event.type for event in events] == ['ADDED', 'MODIFIED', 'DELETED', 'ADDED', 'DELETED']
-    left = events[2].object['metadata']
-    assert left['labels']['on'] == 'yes' and int(left['resourceVersion']) > int(events[1].object['metadata']['resourceVersion'])
+    changed, left = (event.object['metadata'] for event in events[1:3])
+    assert left['labels']['on'] == 'yes' and int(left['resourceVersion']) > int(changed['resourceVersion'])
 
 
 async def test_a_field_selector_follows_the_binding(registry: Registry) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from served import POD, ServedApi, served_api
 
 from netkube.api.errors import ApiError, bad_request
 from netkube.client.kubelet import STDERR, STDOUT, ExecSession, LogOptions
-from served import POD, ServedApi, served_api
 
 PODS_PATH = '/api/v1/namespaces/default/pods'
 

@@ -10,9 +10,9 @@ import stat
 from pathlib import Path
 
 import pytest
+from served import ServedApi
 
 from netkube.apiserver.certificates import Pair, Pki, ensure_certificates, serving_names
-from served import ServedApi
 
 NAMES = serving_names('10.96.0.1', 'mycompany.com')
 

@@ -205,6 +205,7 @@ async def test_a_pod_past_its_active_deadline_fails(kubelet: Lab) -> None:
 async def test_a_pod_that_was_removed_by_force_is_torn_down(kubelet: Lab) -> None:
     await kubelet.create_pod('sh', '-c', 'trap "exit 0" TERM; while :; do sleep 0.05; done', wait=True)
     await kubelet.client.delete(PODS, 'default', 'p', grace_period_seconds=0)
+
     async def nothing_left() -> bool:
         return not await kubelet.agent._runtime.list_pod_sandboxes()
 
@@ -217,6 +218,7 @@ async def test_the_node_is_registered_with_a_lease(kubelet: Lab) -> None:
     conditions = {c['type']: c for c in node['status']['conditions']}
     assert conditions['Ready']['status'] == 'True' and conditions['Ready']['reason'] == 'KubeletReady'
     assert node['status']['nodeInfo']['kubeletVersion'] == 'v1.37.0+netkube'
+
     async def renewed() -> bool:
         return bool((await kubelet.client.list(LEASES, 'kube-node-lease')).items)
 

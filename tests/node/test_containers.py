@@ -114,9 +114,7 @@ def test_what_is_not_honoured(spec, fields):
 STOP = StopContainer('id', 'c', '')
 
 
-@pytest.mark.parametrize(
-    'deleted_with, ago, expected', [(30, 0, 30), (30, 10, 21), (30, 60, 2), (5, 1, 5), (0, 0, 2)]
-)
+@pytest.mark.parametrize('deleted_with, ago, expected', [(30, 0, 30), (30, 10, 21), (30, 60, 2), (5, 1, 5), (0, 0, 2)])
 def test_what_is_left_of_the_grace_period_of_a_deletion(deleted_with, ago, expected):
     one = pod(terminationGracePeriodSeconds=99)
     one['metadata']['deletionGracePeriodSeconds'] = deleted_with

@@ -112,10 +112,10 @@ class Lab:
         self.stack.callback(namespaces.delete, pod.netns)
         await self.network.plug(name, pod.netns, IPv4Address(pod.address))
         for port in ports or (8080,):
-            await self._serve(pod, port)
+            await self.serve(pod, port)
         return pod
 
-    async def _serve(self, pod: Pod, port: int) -> None:
+    async def serve(self, pod: Pod, port: int) -> None:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(f'{pod.name} {writer.get_extra_info("peername")[0]}'.encode())
             while data := await reader.read(100):  # and then an echo, until the client ends it
@@ -124,7 +124,7 @@ class Lab:
 
         stream, datagram = socket_in(pod.netns), socket_in(pod.netns, kind=socket.SOCK_DGRAM)
         for listener in (stream, datagram):
-            listener.bind(('0.0.0.0', port))
+            listener.bind((pod.address, port))
         server = await asyncio.start_server(answer, sock=stream, backlog=1000)
         self.stack.callback(server.close)
         loop = asyncio.get_running_loop()

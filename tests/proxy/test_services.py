@@ -11,9 +11,10 @@ from contextlib import suppress
 from ipaddress import IPv4Address
 
 import pytest
-from service_lab import MACHINE, NODE, PLAN, Lab, ask, ask_udp, udp_client, who
+from service_lab import MACHINE, NODE, PLAN, Lab, Pod, ask, ask_udp, udp_client, who
 
 from netkube.api.resources import SERVICES
+from netkube.network import sysctl
 from netkube.network.addresses import ensure_address
 from netkube.network.links import get_link
 from netkube.network.namespaces import socket_in
@@ -230,6 +231,18 @@ async def test_a_packet_that_fits_no_connection_reaches_nobody(lab: Lab) -> None
         await loop.sock_sendall(connection, b'still there?')
         assert await loop.sock_recv(connection, 100) == b'still there?'
         assert set(sources(capture)) == {vip}
+
+
+async def test_a_service_address_of_the_node_itself_is_neither_translated_nor_tracked(lab: Lab) -> None:
+    """The resolver's: it is on the Node's bridge, and its Service is labelled as somebody else's."""
+    client, vip = await lab.pod('client'), str(PLAN.dns_vip)
+    await lab.serve(Pod('resolver', NODE, vip), 53)
+
+    for netns in (client.netns, MACHINE, NODE):
+        with udp_client(netns, vip, 53) as datagrams:
+            assert (await ask_udp(datagrams)).startswith('resolver ')
+    assert await ask(client.netns, vip, 53) == f'resolver {client.address}'
+    assert await lab.thread.run(sysctl.read, 'net/netfilter/nf_conntrack_count') == '0'
 
 
 def tcp_segment(source: str, source_port: int, target: str, target_port: int, *, sequence: int) -> bytes:

@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from netkube.store.log import Log
 from netkube.store.store import Failed, Store
 
 
@@ -75,16 +76,18 @@ async def test_the_log_holds_the_present_state_only(tmp_path: Path) -> None:
             entry = store.update('a', b'%d' % number, entry.revision)
             if number % 10 == 0:
                 await store.durable(entry.revision)
-    rows = subprocess.run(
-        [sys.executable, '-c', 'import sqlite3,sys; print(*sqlite3.connect(sys.argv[1]).execute("SELECT * FROM log"))',
-         str(tmp_path / 'db')], capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert rows.stdout.strip() == "(51, 'a', b'49')"
+    assert list(Log(tmp_path / 'db').rows()) == [(51, 'a', b'49')]
 
 
-async def test_a_disk_that_refuses_ends_the_store_and_acknowledges_nothing(tmp_path: Path) -> None:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', str(tmp_path)], check=True)
-    store = Store(tmp_path / 'db')
+    yield tmp_path
+    subprocess.run(['umount', '--lazy', str(tmp_path)], check=True)
+
+
+async def test_a_disk_that_refuses_ends_the_store_and_acknowledges_nothing(small_disk: Path) -> None:
+    store = Store(small_disk / 'db')
     task = asyncio.create_task(store.run())
     try:
         entry = store.create('a', os.urandom(1 << 20))
@@ -96,7 +99,6 @@ async def test_a_disk_that_refuses_ends_the_store_and_acknowledges_nothing(tmp_p
             store.create('b', b'')
     finally:
         store.close()
-        subprocess.run(['umount', str(tmp_path)], check=True)
 
 
 WRITER = """

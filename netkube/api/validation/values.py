@@ -18,6 +18,9 @@ _SPECIAL_ADDRESSES = (
     ('is_loopback', 'may not be in the loopback range (127.0.0.0/8, ::1/128)'),
 )
 
+LINK_LOCAL_MULTICAST_V4 = ipaddress.ip_network('224.0.0.0/24')
+LINK_LOCAL_MULTICAST_V6 = ipaddress.ip_network('ff02::/16')
+
 
 def nonnegative(value: int, path: str) -> list[FieldError]:
     return [invalid(path, value, NOT_NEGATIVE)] if value < 0 else []
@@ -69,7 +72,7 @@ def non_special_ip(value: str, path: str) -> Iterator[FieldError]:
             yield invalid(path, value, message)
     if address.is_link_local:
         yield invalid(path, value, 'may not be in the link-local range (169.254.0.0/16, fe80::/10)')
-    if address in ipaddress.ip_network('224.0.0.0/24') or address in ipaddress.ip_network('ff02::/16'):
+    if address in LINK_LOCAL_MULTICAST_V4 or address in LINK_LOCAL_MULTICAST_V6:
         yield invalid(path, value, 'may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)')
 
 
