@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from netkube.api import fielderrors
 from netkube.api.decode import strict_error
 from netkube.api.errors import ApiError, bad_request, unsupported_media_type
 from netkube.api.meta import Object
@@ -102,16 +103,33 @@ def check_kind(value: Any, resource: Resource, body: bytes) -> None:
 
 def check_fields(request: Request, resource: Resource, value: Any) -> None:
     """fieldValidation: Strict refuses fields the kind does not have, Warn (the default) names them."""
+    unknown = unwanted_fields(request, resource, value)
+    if unknown:
+        raise strict_error(resource, unknown)
+
+
+def check_patched_fields(request: Request, resource: Resource, value: Any, patch: Any) -> None:
+    """The same for the object that a patch makes (endpoints/handlers/patch.go)."""
+    unknown = unwanted_fields(request, resource, value)
+    if unknown:
+        faults = ', '.join(f'unknown field "{path}"' for path in unknown)
+        fault = fielderrors.invalid('patch', patch, f'strict decoding error: {faults}')
+        raise ApiError(422, 'Invalid', f' "" is invalid: {fault}')
+
+
+def unwanted_fields(request: Request, resource: Resource, value: Any) -> list[str]:
+    """The unknown fields that are to be refused; those that are to be named become warnings of the answer."""
     wanted = request.value('fieldValidation') or 'Warn'
     if wanted not in ('Strict', 'Warn', 'Ignore'):
         supported = 'supported values: "Ignore", "Strict", "Warn"'
         raise bad_request(f'fieldValidation: Unsupported value: "{wanted}": {supported}')
     if wanted == 'Ignore' or resource in subresources.RESOURCES.values():
-        return
+        return []
     unknown = unknown_fields(resource, value)
-    if unknown and wanted == 'Strict':
-        raise strict_error(resource, unknown)
+    if wanted == 'Strict':
+        return unknown
     request.warnings += tuple(f'unknown field "{path}"' for path in unknown)
+    return []
 
 
 def fit_to_path(obj: Object, target: Target) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from netkube.api.decode import decode_definition
 from netkube.api.errors import bad_request
 from netkube.api.resources import ENDPOINTS, PODS, SERVICEACCOUNTS, SERVICES, Resource
 from netkube.apiserver import subresources
-from netkube.apiserver.body import content_type, parse, parse_yaml, read_object
+from netkube.apiserver.body import check_patched_fields, content_type, parse, parse_yaml, read_object
 from netkube.apiserver.delete import DeleteOptions
 from netkube.apiserver.list import list_page
 from netkube.apiserver.patch import APPLY_PATCH, PATCHES
@@ -26,6 +27,7 @@ Handler = Callable[[Registry, Request, Target], Awaitable[Answer]]
 
 # The kinds whose deletion answers with the object that is gone, instead of with a Status.
 RETURN_DELETED = (PODS, SERVICES, SERVICEACCOUNTS)
+DELETE_OPTIONS = 'io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions'
 DEPRECATED = {ENDPOINTS: 'v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice'}
 
 
@@ -75,7 +77,7 @@ async def patch(registry: Registry, request: Request, target: Target) -> Answer:
         document = parse_yaml(body, target.resource.kind) if media_type == APPLY_PATCH else None
     entry = registry.write_patch(
         target.resource, target.namespace, target.name, document, media_type, target.subresource,
-        dry_run=request.dry_run,
+        dry_run=request.dry_run, check=lambda resource, value: check_patched_fields(request, resource, value, document),
     )  # fmt: skip
     return object_response(registry, request, target, entry)
 
@@ -129,7 +131,7 @@ async def delete_options(request: Request) -> DeleteOptions:
         raise bad_request('the object provided is unrecognized (must be of type DeleteOptions)')
     if request.dry_run:
         options['dryRun'] = ['All']
-    return DeleteOptions.parse(options)
+    return DeleteOptions.parse(decode_definition(DELETE_OPTIONS, options))
 
 
 def query_options(request: Request) -> dict[str, Any]:

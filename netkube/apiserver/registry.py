@@ -150,14 +150,19 @@ class Registry:
 
     def write_patch(
         self, resource: Resource, namespace: str, name: str, patch: Any, content_type: str, subresource: str = '',
-        *, dry_run: bool = False,
+        *, dry_run: bool = False, check: Callable[[Resource, Object], None] = lambda resource, obj: None,
     ) -> Entry:  # fmt: skip
-        """Nothing else is written between the read and the write, so there is no conflict to try again after."""
+        """Nothing else is written between the read and the write, so there is no conflict to try again after.
+
+        ``check`` may refuse the object that comes out, before fields that are unknown are dropped from it.
+        """
         current = self.storage.object(self.storage.get(resource, namespace, name))
         shown_as = resource
         if subresource == 'scale':
             current, shown_as = subresources.scale_of(current), subresources.SCALE
-        new = decode_body(resource, patched(shown_as, current, patch, content_type), subresource)
+        new = patched(shown_as, current, patch, content_type)
+        check(shown_as, new)
+        new = decode_body(resource, new, subresource)
         return self.write(resource, new, subresource, dry_run=dry_run)
 
     async def delete(

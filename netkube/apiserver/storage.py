@@ -91,7 +91,7 @@ class Storage:
         if dry_run:
             return Entry(current.key, 0, encode(obj), obj)
         old = self.object(current)
-        entry = self.store.delete(current.key, self._stamped(obj), current.revision, obj)
+        entry = self.store.delete(current.key, self._stamped(obj), current.revision)
         self._changed(resource, old, None)
         return entry
 

@@ -16,7 +16,8 @@ def down(settings: Settings, purge: bool) -> None:
     """Stop the cluster and leave the machine as it was. Its objects are kept, unless --purge."""
     need_root()
     config.check_name(settings.cluster)
+    known = config.load(settings.cluster) is not None
     with progress() as say:
         stopped = stop.stop(settings.cluster, purge, say)
     done = 'stopped' if stopped else 'not running'
-    click.echo(f'cluster "{settings.cluster}" is {done}{"; its state is removed" if purge else ""}', err=True)
+    click.echo(f'cluster "{settings.cluster}" is {done}{"; its state is removed" if purge and known else ""}', err=True)

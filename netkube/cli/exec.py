@@ -16,12 +16,14 @@ import termios
 import threading
 import tty
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlencode
 
 import click
 
 from netkube.api import resources
 from netkube.api.errors import ApiError
+from netkube.cli.connection import reaching
 from netkube.cli.pods import default_container, find_pods
 from netkube.cli.settings import Settings, common_options
 
@@ -91,7 +93,10 @@ def run(socket_path: str, target: str, with_stdin: bool, with_tty: bool) -> int:
 
     uri = f'ws://netkube{target}'
     try:
-        session = unix_connect(socket_path, uri, subprotocols=[PROTOCOL], max_size=None, compression=None, proxy=None)
+        with reaching(Path(socket_path)):
+            session = unix_connect(
+                socket_path, uri, subprotocols=[PROTOCOL], max_size=None, compression=None, proxy=None
+            )
     except InvalidStatus as error:
         body = error.response.body or b''
         try:

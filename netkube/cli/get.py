@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import click
@@ -162,48 +161,40 @@ def show_objects(
 
 
 def follow(connection: Connection, targets: list[Target], view: View, output: str, only_changes: bool) -> None:
-    """Print rows as objects change, until interrupted."""
+    """Print objects as they change, a line each, until interrupted."""
     if len(targets) > 1:
         raise click.ClickException('you may only specify a single resource type')
     target = targets[0]
-    selectors = {**view.selectors}
-    if target.name:
-        selectors['fieldSelector'] = f'metadata.name={target.name}'
+    query = {**view.selectors, **({'fieldSelector': f'metadata.name={target.name}'} if target.name else {})}
     path = target.resource.path('' if view.all_namespaces else view.namespace)
     accept = TABLE if output in ('', 'wide') else JSON
-    listed = connection.get(path, accept, **selectors)
+    listed = connection.get(path, accept, **query)
+    printer = ChangePrinter(target, view, output)
     if not only_changes:
-        _show_change(listed, target, view, output, first=True)
-    version = listed['metadata']['resourceVersion']
-    header_shown = not only_changes and bool(listed.get('rows'))
-    for line in connection.stream(path, accept, watch=True, resourceVersion=version, **selectors):
+        printer.print(listed)
+    query |= {'watch': 'true', 'resourceVersion': listed['metadata']['resourceVersion']}
+    for line in connection.stream(path, accept, None, **query):
         event = json.loads(line)
         if event['type'] == 'ERROR':
             raise ApiError.from_status(event['object'])
-        _show_change(event['object'], target, view, output, first=not header_shown)
-        header_shown = True
+        printer.print(event['object'])
 
 
-def _show_change(answer: Object, target: Target, view: View, output: str, first: bool) -> None:
-    if 'rows' in answer:
-        if answer['rows']:
-            # The columns of a later event have widths of their own: kubectl keeps to the first ones', we do the same
-            # as a pipe reader wants it, one object a line.
-            text = render(_with_columns(answer, view), target, view)
-            lines = text.splitlines() if view.no_headers or first else text.splitlines()[1:]
-            click.echo('\n'.join(lines))
-    else:
-        items: Iterable[Object] = answer.get('items', [answer])
-        for item in items:
-            name = qualified_name(target.resource, item['metadata']['name'])
-            click.echo(name if output == 'name' else dump(output, item).rstrip('\n'))
+class ChangePrinter:
+    """Prints the objects of a watch; the header once. Later events leave the columns out: they are the first one's."""
 
+    def __init__(self, target: Target, view: View, output: str) -> None:
+        self._target, self._view, self._output = target, view, output
+        self._columns: list[Object] = []
 
-_columns: list[Object] = []
-
-
-def _with_columns(answer: Object, view: View) -> Object:
-    """Later events of a watch leave the column definitions out: they are those of the first."""
-    if answer.get('columnDefinitions'):
-        _columns[:] = answer['columnDefinitions']
-    return {**answer, 'columnDefinitions': list(_columns)}
+    def print(self, answer: Object) -> None:
+        """A Table, a list or an object, as the API sent it."""
+        if 'rows' not in answer:
+            for item in answer.get('items', [answer]):
+                name = qualified_name(self._target.resource, item['metadata']['name'])
+                click.echo(name if self._output == 'name' else dump(self._output, item), nl=self._output == 'name')
+        elif answer['rows']:
+            first = not self._columns
+            self._columns = answer.get('columnDefinitions') or self._columns
+            text = render({**answer, 'columnDefinitions': self._columns}, self._target, self._view)
+            click.echo(text if first or self._view.no_headers else text.partition('\n')[2])

@@ -24,14 +24,16 @@ from netkube.cluster import config, start
 @click.option(
     '--api-port', type=click.IntRange(1, 65535), default=None, help='[default: 6443, or the next that is free]'
 )
-@click.option('--no-host-access', is_flag=True, help='No link between machine and cluster: no route in, no way out.')
+@click.option(
+    '--host-access/--no-host-access',
+    default=None,
+    help='Whether machine and cluster are linked; without, no route in and no way out.  [default: linked]',
+)
 @click.pass_obj
-def up(settings: Settings, no_host_access: bool, state_dir: str | None, **wanted: object) -> None:
+def up(settings: Settings, state_dir: str | None, **wanted: object) -> None:
     """Start the cluster, or what of it does not run; return when API, DNS and Node are ready."""
     need_root()
-    cluster = start.resolve(
-        settings.cluster, state_dir or '', {**wanted, 'host_access': False if no_host_access else None}
-    )
+    cluster = start.resolve(settings.cluster, state_dir or '', wanted)
     began = time.monotonic()
     with progress() as say:
         fresh = start.start(cluster, say)

@@ -12,6 +12,8 @@ RUN_ROOT = Path('/run/netkube')
 STATE_ROOT = Path('/var/lib/netkube')
 NAME = re.compile(r'[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?')
 
+CHANGEABLE = ('host_access', 'api_port')
+
 
 class ConfigError(ValueError):
     """The user asked for something that cannot be; the text says what."""
@@ -122,9 +124,11 @@ def check_name(name: str) -> str:
 def merged(existing: ClusterConfig, wanted: dict[str, object]) -> ClusterConfig:
     """The existing cluster, if every option that was given agrees with it.
 
-    ``host_access`` may change at each start; anything else is part of what the cluster's objects hold.
+    ``host_access`` and ``api_port`` may change at each start; anything else is part of what the cluster's objects
+    hold.
     """
-    fixed = {key: value for key, value in wanted.items() if value is not None and key != 'host_access'}
+    given = {key: value for key, value in wanted.items() if value is not None}
+    fixed = {key: value for key, value in given.items() if key not in CHANGEABLE}
     for key, value in fixed.items():
         if getattr(existing, key) != value:
             option = '--' + ('cluster-domain' if key == 'domain' else key.replace('_', '-'))
@@ -132,8 +136,7 @@ def merged(existing: ClusterConfig, wanted: dict[str, object]) -> ClusterConfig:
                 f'cluster "{existing.name}" exists with {option} {getattr(existing, key)}; '
                 f'to change it, remove the cluster and its state first: netkube --cluster {existing.name} down --purge'
             )
-    host_access = wanted.get('host_access')
-    return existing if host_access is None else replace(existing, host_access=bool(host_access))
+    return replace(existing, **given)  # type: ignore[arg-type]
 
 
 def all_names() -> list[str]:

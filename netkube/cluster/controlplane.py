@@ -120,8 +120,7 @@ class ControlPlane:
             progress.say('starting the network')
             await self._network.start()
             await self._connect_runtime()
-            if self._config.host_access:
-                await self._machine.ensure()
+            await (self._machine.ensure() if self._config.host_access else self._machine.remove())
             await self._listen_in_node()
             plan = self._plan
             await ensure_kubernetes_service(
@@ -223,10 +222,10 @@ class ControlPlane:
 async def _readable(descriptor: int) -> None:
     """Wait until there is something to read, or the other end is closed; then close."""
     loop = asyncio.get_running_loop()
-    readable = loop.create_future()
-    loop.add_reader(descriptor, lambda: readable.done() or readable.set_result(None))
+    readable = asyncio.Event()
+    loop.add_reader(descriptor, readable.set)
     try:
-        await readable
+        await readable.wait()
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)

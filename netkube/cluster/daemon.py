@@ -14,11 +14,12 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from netkube.cluster import processes
 from netkube.cluster.addressing import AddressPlan
 from netkube.cluster.config import ClusterConfig, load
+from netkube.cluster.start import FAILED
 from netkube.network import namespaces
 
 
@@ -69,6 +70,18 @@ def main(arguments: Sequence[str]) -> None:
         # Without the runtime its Pods are gone, too. Starting is also how to recover from anything: so start again.
         logging.getLogger(__name__).warning('the runtime has ended; starting over')
         os.execv(sys.executable, [sys.executable, '-E', '-s', '-m', 'netkube.cluster.daemon', options.file])
+    except* Exception as failures:
+        progress.end(FAILED + '; '.join(_words(failures)))
+        raise
+
+
+def _words(failures: BaseExceptionGroup[BaseException]) -> Iterator[str]:
+    """What each failure says, on one line."""
+    for failure in failures.exceptions:
+        if isinstance(failure, BaseExceptionGroup):
+            yield from _words(failure)
+        else:
+            yield ' '.join((str(failure) or type(failure).__name__).split())
 
 
 def ensure_runtime(config: ClusterConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -29,6 +30,8 @@ from netkube.cluster.config import (
 FIRST_API_PORT = 6443
 LAST_WORDS = 12  # lines of the log that a failed start shows
 READY = 'ready'
+FAILED = 'failed: '
+LOCK = 'lock'
 
 
 def resolve(name: str, state_dir: str, wanted: dict[str, object]) -> ClusterConfig:
@@ -41,6 +44,7 @@ def resolve(name: str, state_dir: str, wanted: dict[str, object]) -> ClusterConf
     existing = load(name, state_dir)
     if existing is not None:
         return merged(existing, wanted)
+    _check_state_dir(Path(state_dir))
     given = {key: value for key, value in wanted.items() if value is not None}
     config = ClusterConfig(name=name, state_dir=state_dir, **given)  # type: ignore[arg-type]
     if problems := names.is_dns_subdomain(config.domain):
@@ -50,14 +54,19 @@ def resolve(name: str, state_dir: str, wanted: dict[str, object]) -> ClusterConf
     return replace(config, pod_cidr=str(plan.pod_cidr), service_cidr=str(plan.service_cidr), api_port=port)
 
 
+def _check_state_dir(folder: Path) -> None:
+    """``down --purge`` removes the whole folder, so it must hold nothing of anybody else's."""
+    if folder.exists() and (not folder.is_dir() or any(entry.name != LOCK for entry in folder.iterdir())):
+        raise ConfigError(f'--state-dir {folder} is neither empty nor the state of a cluster; choose another')
+
+
 def choose_plan(config: ClusterConfig) -> AddressPlan:
     """The addresses asked for, the rest from what neither the machine nor another cluster uses."""
     from netkube.cluster.machine import used_networks
 
     used = [*used_networks(), *_of_other_clusters(config.name)]
     try:
-        given = [IPv4Network(cidr) for cidr in (config.pod_cidr, config.service_cidr) if cidr]
-        own = free_plan([*used, *given])
+        own = free_plan([*used, *_given(config)])
         plan = AddressPlan.of(config.pod_cidr or own.pod_cidr, config.service_cidr or own.service_cidr)
     except ValueError as error:
         raise ConfigError(str(error)) from error
@@ -67,6 +76,17 @@ def choose_plan(config: ClusterConfig) -> AddressPlan:
             'another cluster uses; choose others with --pod-cidr and --service-cidr'
         )
     return plan
+
+
+def _given(config: ClusterConfig) -> list[IPv4Network]:
+    """ConfigError, naming the option, for what is no CIDR at all."""
+    networks = []
+    for option, cidr in (('--pod-cidr', config.pod_cidr), ('--service-cidr', config.service_cidr)):
+        try:
+            networks += [IPv4Network(cidr)] if cidr else []
+        except ValueError as error:
+            raise ConfigError(f'invalid {option} "{cidr}": {error}; for example: 10.244.0.0/16') from error
+    return networks
 
 
 def _of_other_clusters(name: str) -> list[IPv4Network]:
@@ -80,22 +100,35 @@ def _of_other_clusters(name: str) -> list[IPv4Network]:
 def free_port(first: int) -> int:
     """The first port from ``first`` on that nobody listens on at 127.0.0.1."""
     for port in range(first, first + 1000):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(('127.0.0.1', port))
-            except OSError:
-                continue
+        if is_free(port):
             return port
     raise ConfigError(f'no port is free from {first} on; choose one with --api-port')
 
 
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(('127.0.0.1', port))
+            probe.listen()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            return False
+    return True
+
+
 def start(config: ClusterConfig, say: Callable[[str], None]) -> bool:
     """Start the daemon unless it runs: True when it was started, ConfigError when it does not get ready."""
-    config.save()
+    config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked(config.state):
         if processes.find(config, processes.DAEMON):
+            if load(config.name, config.state_dir) != config:
+                raise ConfigError(f'cluster "{config.name}" runs with other options; stop it first: netkube down')
             return False
+        if not is_free(config.api_port):
+            raise ConfigError(f'port {config.api_port} of 127.0.0.1 is in use; choose another one with --api-port')
+        config.save()
         config.run_dir.mkdir(parents=True, exist_ok=True)
         link = config.run_dir / 'state'
         link.unlink(missing_ok=True)
@@ -113,19 +146,25 @@ def _launch(config: ClusterConfig, say: Callable[[str], None]) -> str:
     arguments = [str(config.file), '--progress-fd', str(writer)]
     processes.spawn(config, processes.DAEMON, 'netkube.cluster.daemon', arguments, pass_fds=[writer])
     os.close(writer)
+    reason = ''
     with os.fdopen(reader) as lines:
-        for line in lines:
-            if line.strip() == READY:
+        for line in map(str.strip, lines):
+            if line == READY:
                 return ''
-            say(line.strip())
-    return _why_not(config, log_from)
+            if line.startswith(FAILED):
+                reason = line.removeprefix(FAILED)
+            else:
+                say(line)
+    return _why_not(config, reason, log_from)
 
 
-def _why_not(config: ClusterConfig, log_from: int) -> str:
-    """The doctor's words when it finds something, else the daemon's last ones."""
+def _why_not(config: ClusterConfig, reason: str, log_from: int) -> str:
+    """The doctor's words when it finds something, else the daemon's, else the log's last ones."""
     missing = [finding for finding in preflight.run_checks() if not finding.ok and finding.check.required]
     if missing:
         return '\n'.join(f'{found.check.name}: {found.error}; remedy: {found.check.remedy}' for found in missing)
+    if reason:
+        return f'the cluster did not start: {reason} (more in {config.log_file})'
     with open(config.log_file, 'rb') as log:
         log.seek(log_from)
         words = log.read().decode(errors='replace').splitlines()[-LAST_WORDS:]
@@ -135,7 +174,7 @@ def _why_not(config: ClusterConfig, log_from: int) -> str:
 @contextmanager
 def locked(state: Path) -> Iterator[None]:
     """One up or down of a cluster at a time."""
-    descriptor = os.open(state / 'lock', os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from netkube.cluster import processes
 from netkube.cluster.addressing import AddressPlan
-from netkube.cluster.config import RUN_ROOT, ClusterConfig, load
+from netkube.cluster.config import RUN_ROOT, STATE_ROOT, ClusterConfig, load
 from netkube.cluster.machine import MachineLink
 from netkube.cluster.networks import machine_link_config
 from netkube.cluster.start import locked
@@ -38,7 +38,7 @@ def stop(name: str, purge: bool, say: Callable[[str], None]) -> bool:
         _remove_if_empty(RUN_ROOT)
     if purge:
         shutil.rmtree(config.state)
-        _remove_if_empty(config.state.parent)
+        _remove_if_empty(STATE_ROOT)
     return running
 
 

@@ -28,10 +28,12 @@ class ExecSession:
 
     def __init__(self, control: _Control, stdin: int, outputs: dict[int, int], terminal: int) -> None:
         self._control = control
+        self._ready = control.ready
         self._stdin = stdin
         self._outputs = outputs  # descriptor -> STDOUT or STDERR
         self._terminal = terminal
         self._exit: asyncio.Task[int] = asyncio.create_task(control.receive_exit())
+        self._exit.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, if nobody asks
         for fd in {stdin, *outputs} - {-1}:
             os.set_blocking(fd, False)
 
@@ -41,7 +43,7 @@ class ExecSession:
             try:
                 data = data[os.write(self._stdin, data) :]
             except BlockingIOError:
-                await _writable(self._stdin)
+                await self._ready.to_write(self._stdin)
             except OSError:  # EPIPE; EIO of a terminal
                 return
 
@@ -64,7 +66,7 @@ class ExecSession:
                 if chunk is not None:
                     self._end_output(fd)
             if self._outputs:
-                await _readable(tuple(self._outputs))
+                await self._ready.to_read(*self._outputs)
         return None
 
     def _end_output(self, fd: int) -> None:
@@ -73,11 +75,12 @@ class ExecSession:
             os.close(fd)
 
     async def exit_code(self) -> int:
+        """RuntimeUnavailable when that cannot be known any more: the session was closed, or the server is gone."""
         return await asyncio.shield(self._exit)
 
     async def close(self) -> None:
-        self._exit.cancel()
-        self._control.close()  # the server kills what still runs
+        """The server kills what still runs. Whoever still waits in another method is let go."""
+        self._control.close()
         for fd in {self._stdin, self._terminal, *self._outputs} - {-1}:
             os.close(fd)
         self._stdin, self._terminal, self._outputs = -1, -1, {}
@@ -93,26 +96,41 @@ def _read(fd: int) -> bytes | None:
         return b''
 
 
-async def _until(add: Callable[..., Any], remove: Callable[[int], Any], *fds: int) -> None:
-    """Until one of the descriptors is."""
-    ready = asyncio.Event()
-    for fd in fds:
-        add(fd, ready.set)
-    try:
-        await ready.wait()
-    finally:
+class _Readiness:
+    """Waiting for descriptors, with an end before they are closed: afterwards their numbers are other files'."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[asyncio.Event, tuple[Callable[[int], Any], tuple[int, ...]]] = {}
+
+    async def to_read(self, *fds: int) -> None:
+        """Until one of them can be read, or ``close``."""
+        loop = asyncio.get_running_loop()
+        await self._wait(loop.add_reader, loop.remove_reader, fds)
+
+    async def to_write(self, *fds: int) -> None:
+        loop = asyncio.get_running_loop()
+        await self._wait(loop.add_writer, loop.remove_writer, fds)
+
+    async def _wait(self, add: Callable[..., Any], remove: Callable[[int], Any], fds: tuple[int, ...]) -> None:
+        ready = asyncio.Event()
         for fd in fds:
-            remove(fd)
+            add(fd, ready.set)
+        self._waiting[ready] = remove, fds
+        try:
+            await ready.wait()
+        finally:
+            self._end(ready)
 
+    def _end(self, ready: asyncio.Event) -> None:
+        if ready in self._waiting:
+            remove, fds = self._waiting.pop(ready)
+            for fd in fds:
+                remove(fd)
 
-async def _readable(fds: tuple[int, ...]) -> None:
-    loop = asyncio.get_running_loop()
-    await _until(loop.add_reader, loop.remove_reader, *fds)
-
-
-async def _writable(fd: int) -> None:
-    loop = asyncio.get_running_loop()
-    await _until(loop.add_writer, loop.remove_writer, fd)
+    def close(self) -> None:
+        for ready in tuple(self._waiting):
+            self._end(ready)
+            ready.set()
 
 
 class _Control:
@@ -121,11 +139,14 @@ class _Control:
     def __init__(self, stream: socket.socket) -> None:
         self._socket = stream
         self._received = b''
+        self.ready = _Readiness()
         self.fds: list[int] = []
 
     async def receive(self) -> dict[str, Any]:
         while b'\n' not in self._received:
-            await _readable((self._socket.fileno(),))
+            await self.ready.to_read(self._socket.fileno())
+            if self._socket.fileno() < 0:
+                raise RuntimeUnavailable('the exec session was closed')
             data, fds, _, _ = socket.recv_fds(self._socket, _READ, 1, socket.MSG_CMSG_CLOEXEC)
             if not data:
                 raise RuntimeUnavailable('the runtime has ended in the middle of an exec')
@@ -139,6 +160,7 @@ class _Control:
         return int((await self.receive())['exit_code'])
 
     def close(self) -> None:
+        self.ready.close()
         self._socket.close()
 
 

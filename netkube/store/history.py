@@ -8,7 +8,7 @@ from netkube.store.errors import Compacted
 from netkube.store.watch import Event
 
 EVENTS = 8_192
-BYTES = 8 << 20
+BYTES = 4 << 20
 
 
 class History:

@@ -8,6 +8,7 @@ a write to the outside waits for it, in-process readers need not. The interface 
 from __future__ import annotations
 
 import asyncio
+import os
 from bisect import bisect_left, insort
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -69,14 +70,14 @@ class Store:
         self._check_alive()
         return self._write(key, value, decoded, previous)
 
-    def delete(self, key: str, last: bytes, expected: int, decoded: Any = None) -> Entry:
+    def delete(self, key: str, last: bytes, expected: int) -> Entry:
         """Remove the key at revision ``expected``; watches are told ``last``, its last state. Conflict."""
         previous = self._expect(key, expected)
         self._check_alive()
         del self._entries[key]
         del self._keys[bisect_left(self._keys, key)]
         self.revision += 1
-        entry = Entry(key, self.revision, last, decoded)
+        entry = Entry(key, self.revision, last)
         self._publish(Event(entry, previous, deleted=True))
         return entry
 
@@ -245,4 +246,5 @@ def _open_log(path: str | Path) -> Log | None:
         return None
     from netkube.store.log import Log
 
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # there are Secrets in it; SQLite's own files follow suit
     return Log(path)

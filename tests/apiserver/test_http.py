@@ -117,6 +117,15 @@ async def test_unknown_fields_are_refused_named_or_dropped(api: ServedApi) -> No
     assert ignored.code == 201 and 'warning' not in ignored.headers and 'foo' not in ignored.json['spec']
 
 
+async def test_unknown_fields_of_a_patch_too(api: ServedApi) -> None:
+    await api.request('POST', DEPLOYMENTS_PATH, deployment())
+    path, patch = f'{DEPLOYMENTS_PATH}/d', {'spec': {'foo': 1}}
+    strict = await api.request('PATCH', f'{path}?fieldValidation=Strict', patch, content_type=MERGE_PATCH)
+    assert strict.code == 422 and strict.message.endswith('strict decoding error: unknown field "spec.foo"')
+    warned = await api.request('PATCH', path, patch, content_type=MERGE_PATCH)
+    assert (warned.code, warned.headers['warning']) == (200, '299 - "unknown field \\"spec.foo\\""')
+
+
 async def test_yaml_comes_in_and_goes_out(api: ServedApi) -> None:
     body = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: "1"}\n'
     assert (await api.request('POST', CM, body, content_type='application/yaml')).code == 201
@@ -212,6 +221,8 @@ async def test_delete_options_come_in_the_body_or_in_the_query(api: ServedApi) -
         assert going.json['metadata']['finalizers'] == ['foregroundDeletion']
         released = {'metadata': {'finalizers': None}}
         await api.request('PATCH', f'{DEPLOYMENTS_PATH}/d', released, content_type=MERGE_PATCH)
+    mistyped = await api.request('DELETE', f'{DEPLOYMENTS_PATH}/d', {'gracePeriodSeconds': 'soon'})
+    assert mistyped.code == 400 and 'cannot unmarshal string' in mistyped.message
     bad = await api.request('DELETE', f'{DEPLOYMENTS_PATH}/d', {'propagationPolicy': 'Sometimes'})
     assert bad.code == 400 and 'Unsupported value: "Sometimes"' in bad.message
 
