@@ -20,7 +20,7 @@ from netkube.api.errors import ApiError
 from netkube.api.meta import Object
 from netkube.api.resources import NODES
 from netkube.apiserver.bootstrap import ensure_kubernetes_service
-from netkube.apiserver.certificates import Pki, ensure_certificates, server_context, serving_names
+from netkube.apiserver.certificates import Pki, server_context
 from netkube.apiserver.registry import Registry
 from netkube.apiserver.server import ApiServer
 from netkube.client.events import EventRecorder
@@ -152,10 +152,8 @@ class ControlPlane:
 
     async def _listen(self) -> None:
         """The unix socket for root, and TLS on this machine's loopback for everyone with a certificate."""
-        config, plan = self._config, self._plan
-        names = serving_names(str(plan.kubernetes_vip), config.domain, [str(plan.node_address)])
-        pki = await asyncio.to_thread(ensure_certificates, config.pki, names)
-        self._tls = server_context(pki)
+        config = self._config
+        self._tls = server_context(Pki(config.pki))
         await self._server.serve_unix(config.api_socket)
         listener = socket.create_server(('127.0.0.1', config.api_port), backlog=1024)
         await self._server.serve_tls(listener, self._tls)

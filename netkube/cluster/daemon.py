@@ -16,6 +16,7 @@ import resource
 import sys
 from collections.abc import Iterator, Sequence
 
+from netkube.apiserver.certificates import ensure_certificates, serving_names
 from netkube.cluster import processes
 from netkube.cluster.addressing import AddressPlan
 from netkube.cluster.config import ClusterConfig, load
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str]) -> None:
     namespaces.ensure(config.node_netns)
     ensure_runtime(config)
     dns_ready = ensure_dns(config)
+    making_certificates = fork_certificates(config)
     _raise_file_limit()
     progress.say('starting the API server')
 
@@ -63,6 +65,8 @@ def main(arguments: Sequence[str]) -> None:
     from netkube.cluster.controlplane import run
     from netkube.runtime.cri import RuntimeUnavailable
 
+    if os.waitpid(making_certificates, 0)[1]:
+        sys.exit('the certificates could not be made')
     gc.freeze()  # what was imported stays: no need to look at it again at each collection
     try:
         uvloop.run(run(config, progress, dns_ready))
@@ -108,6 +112,22 @@ def ensure_dns(config: ClusterConfig) -> int | None:
     processes.spawn(config, processes.DNS, 'netkube.dns', arguments, pass_fds=[writer])
     os.close(writer)
     return reader
+
+
+def fork_certificates(config: ClusterConfig) -> int:
+    """Make what is missing of the cluster's certificates, in a child: what that imports (12 MB) goes with it."""
+    plan = AddressPlan.of(config.pod_cidr, config.service_cidr)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ensure_certificates(
+                config.pki, serving_names(str(plan.kubernetes_vip), config.domain, [str(plan.node_address)])
+            )
+            os._exit(0)
+        except BaseException:
+            logging.getLogger(__name__).exception('certificates')
+            os._exit(1)
+    return pid
 
 
 def _raise_file_limit() -> None:

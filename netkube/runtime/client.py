@@ -18,7 +18,7 @@ from netkube.runtime.cri import (
     SandboxConfig,
     record_of,
 )
-from netkube.runtime.session import ExecSession, open_session
+from netkube.runtime.session import STDERR, STDOUT, ExecSession, open_session
 
 _MAX_LINE = 64 << 20  # list_containers answers in one line
 
@@ -132,15 +132,15 @@ class RuntimeClient:
 
     async def exec_sync(self, id: str, argv: list[str], timeout: float | None = None) -> tuple[int, bytes, bytes]:
         """(exit code, stdout, stderr). TimeoutError, and the command is killed, when it takes longer."""
-        session = await self.exec(id, argv)
-        outputs = {1: b'', 2: b''}
-        try:
-            async with asyncio.timeout(timeout):
+        outputs = {STDOUT: b'', STDERR: b''}
+        async with asyncio.timeout(timeout):
+            session = await self.exec(id, argv)
+            try:
                 while (output := await session.read()) is not None:
                     outputs[output[0]] += output[1]
-                return await session.exit_code(), outputs[1], outputs[2]
-        finally:
-            await session.close()
+                return await session.exit_code(), outputs[STDOUT], outputs[STDERR]
+            finally:
+                await session.close()
 
     async def _call(self, verb: str, **arguments: Any) -> Record:
         id = next(self._ids)

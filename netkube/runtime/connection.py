@@ -68,8 +68,12 @@ class Connection:
         if not data:
             return self.close()
         *lines, self._received = (self._received + data).split(b'\n')
-        for line in lines:
-            self._take(json.loads(line))
+        try:
+            for line in lines:
+                self._take(json.loads(line))
+        except (ValueError, KeyError, TypeError) as error:  # not a request: whoever that is does not speak our language
+            print(f'a client sent what is no request: {error!r}', file=sys.stderr)
+            self.close()
 
     def _take(self, request: dict[str, Any]) -> None:
         id, verb, arguments = request['id'], request['verb'], request.get('arguments', {})

@@ -51,15 +51,21 @@ class RuntimeService:
         self._now = now
         self._sandboxes: dict[str, Sandbox] = {}
         self._containers: dict[str, Container] = {}
+        self._closing = False
         self._mounts = MachineMounts(directory)
         self.launcher = Launcher(loop, self._mounts, f'{directory}/rootfs', bool(cgroup_path), now)
         for part in ('rootfs', 'containers'):
             os.makedirs(f'{directory}/{part}', exist_ok=True)
 
+    def _require_open(self) -> None:
+        if self._closing:
+            raise CriError('FailedPrecondition', 'the runtime is shutting down')
+
     def version(self) -> Result:
         return {'version': VERSION, 'pid': os.getpid(), 'cgroup': self._cgroup_path}
 
     def run_pod_sandbox(self, config: Record) -> Result:
+        self._require_open()
         asked = cri.sandbox_config(config)
         _check_id(asked.id)
         if asked.id in self._sandboxes:
@@ -100,6 +106,7 @@ class RuntimeService:
 
     def start_container(self, id: str) -> After:
         """Answers with the status when the program runs, or could not be started (reason StartError)."""
+        self._require_open()
         container = self._get_container(id)
         if container.pid or container.status.state != cri.CREATED:
             raise CriError('FailedPrecondition', f'container {id!r} has been started before')
@@ -146,6 +153,7 @@ class RuntimeService:
 
     def shutdown(self) -> After:
         """Kills and removes everything, then ends the server."""
+        self._closing = True
 
         def finish() -> Result:
             for sandbox in list(self._sandboxes):

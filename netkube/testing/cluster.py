@@ -1,9 +1,8 @@
-"""A whole cluster for a test: real processes, real network, driven through the command line.
+r"""A whole cluster for a test: real processes, real network, driven through the command line.
 
     with cluster('shop') as shop:
-        shop.apply(pod('web', 'python3', '-m', 'http.server', '80'))
-        shop('wait', 'pod/web')
-        print(shop.get('pod', 'web')['status']['podIP'])
+        shop.apply(pod('web', server()), service('web', 80), pod('client'))
+        assert shop('exec', 'client', '--', 'curl', '-s', 'http://web/') == 'web\n'
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,9 @@ _numbers = itertools.count(1)
 class RunningServer:
     """The server's process and the names of what it owns."""
 
-    def __init__(self, folder: Path) -> None:
-        self.name = f'nkt-{os.getpid()}-{next(_numbers)}'
-        self.root = folder / 'root'
+    def __init__(self, folder: Path, root: Path | None = None, name: str = '') -> None:
+        self.name = name or f'nkt-{os.getpid()}-{next(_numbers)}'
+        self.root = root or folder / 'root'
         self.socket = folder / 'runtime.sock'
         self.process = self._spawn()
 
@@ -117,6 +118,21 @@ async def client(server: RunningServer) -> AsyncIterator[RuntimeClient]:
     await client.connect()
     yield client
     await client.close()
+
+
+@asynccontextmanager
+async def pods_on(server: RunningServer, folder: Path) -> AsyncIterator[Pods]:
+    """With a sandbox named ``pod``; the server is killed, and torn down, at the end."""
+    client = RuntimeClient(str(server.socket))
+    try:
+        await client.connect()
+        pods = Pods(server, client, folder)
+        await pods.sandbox()
+        yield pods
+    finally:
+        await client.close()
+        server.kill()
+        server.tear_down()
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Pods, RunningServer
+from conftest import Pods, RunningServer, pods_on
 
 from netkube.runtime.client import RuntimeClient
-from netkube.runtime.cri import RuntimeUnavailable, SandboxConfig
+from netkube.runtime.cri import RuntimeUnavailable
 
 DAEMON = """
 import asyncio, os, sys
@@ -131,16 +131,27 @@ async def test_a_shutdown_leaves_nothing(pods: Pods, by_signal: bool) -> None:
 async def test_a_new_server_starts_where_one_was_killed(pods: Pods) -> None:
     pods.server.kill()
     pods.server.tear_down()
-    again = RunningServer(pods.folder)
-    try:
-        client = RuntimeClient(str(again.socket))
-        await client.connect()
-        await client.run_pod_sandbox(SandboxConfig('pod', 'd', 'x', f'{again.name}-pod'))
-        assert await client.list_containers() == []
-        await client.close()
-    finally:
-        again.kill()
-        again.tear_down()
+    async with pods_on(RunningServer(pods.folder), pods.folder) as again:
+        assert await again.client.list_containers() == []
+        assert await again.sh('echo again') == 'again\n'
+
+
+async def test_without_a_cgroup_tree_everything_works(tmp_path: Path) -> None:
+    """A name that no cgroup can have stands for a tree that we may not write."""
+    async with pods_on(RunningServer(tmp_path, name='x' * 300), tmp_path) as pods:
+        assert (await pods.client.version())['cgroup'] == ''
+        started = await pods.start('sh', '-c', 'setsid sleep 1000 & exec sleep 1000')
+        assert await pods.client.exec_sync(started.id, ['ls', '-A', '/sys/fs/cgroup']) == (0, b'', b'')
+        await pods.client.stop_container(started.id, 0)
+        assert (await pods.exit_of(started.id)).exit_code == 137
+
+
+async def test_a_client_that_talks_nonsense_is_cut_off(pods: Pods) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(pods.server.socket))
+    writer.write(b'{"verb": "shutdown"}\nGET / HTTP/1.1\n')
+    assert await reader.read() == b''
+    writer.close()
+    assert len(await pods.client.list_pod_sandboxes()) == 1
 
 
 def _machine() -> list[str]:
