@@ -15,12 +15,16 @@ from netkube.api.schema import Field, Struct
 LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration'
 
 
+# Go's encoding/json writes these inside strings as escapes.
+GO_ESCAPES = {ord(character): f'\\u{ord(character):04x}' for character in '<>&\u2028\u2029'}
+
+
 def with_last_applied(manifest: Object) -> Object:
-    """The manifest, annotated with itself as kubectl does."""
+    """The manifest, annotated with itself to the byte as kubectl does: each finds nothing to change after the other."""
     bare = _without_annotation(manifest)
-    metadata = bare['metadata']
-    annotations = {**(metadata.get('annotations') or {}), LAST_APPLIED: json.dumps(bare, separators=(',', ':')) + '\n'}
-    return {**bare, 'metadata': {**metadata, 'annotations': annotations}}
+    text = json.dumps(bare, separators=(',', ':'), sort_keys=True, ensure_ascii=False).translate(GO_ESCAPES)
+    annotations = {**bare['metadata']['annotations'], LAST_APPLIED: text + '\n'}
+    return {**bare, 'metadata': {**bare['metadata'], 'annotations': annotations}}
 
 
 def last_applied(current: Object) -> Object:
@@ -77,7 +81,5 @@ def _merge_list(original: list[Any], modified: list[Any], current: list[Any], fi
 
 def _without_annotation(manifest: Object) -> Object:
     annotations = dict(manifest['metadata'].get('annotations') or {})
-    if LAST_APPLIED not in annotations:
-        return manifest
-    del annotations[LAST_APPLIED]
+    annotations.pop(LAST_APPLIED, None)
     return {**manifest, 'metadata': {**manifest['metadata'], 'annotations': annotations}}

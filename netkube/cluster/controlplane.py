@@ -32,7 +32,7 @@ from netkube.cluster.bootstrap import ensure_dns_service
 from netkube.cluster.config import ClusterConfig
 from netkube.cluster.machine import MachineLink
 from netkube.cluster.networks import machine_link_config, node_network_config
-from netkube.cluster.start import READY
+from netkube.cluster.progress import READY, Progress
 from netkube.controllers import CONTROLLERS
 from netkube.controllers.rootca import RootCAController
 from netkube.network import namespaces
@@ -74,7 +74,7 @@ def node_config(config: ClusterConfig, plan: AddressPlan) -> NodeConfig:
     )
 
 
-async def run(config: ClusterConfig, progress: daemon.Progress, dns_ready: int | None) -> None:
+async def run(config: ClusterConfig, progress: Progress, dns_ready: int | None) -> None:
     """The whole cluster, until SIGTERM; an exception of any component ends it."""
     main = asyncio.current_task()
     assert main is not None
@@ -113,7 +113,7 @@ class ControlPlane:
             node_name=config.node_name,
         )
 
-    async def run(self, progress: daemon.Progress, dns_ready: int | None) -> None:
+    async def run(self, progress: Progress, dns_ready: int | None) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._server.run(), name='API server')
             await self._listen()

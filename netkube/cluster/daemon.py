@@ -8,7 +8,6 @@ finds them again when it starts, and SIGTERM ends nothing but itself.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import gc
 import logging
 import os
@@ -20,26 +19,9 @@ from netkube.apiserver.certificates import ensure_certificates, serving_names
 from netkube.cluster import processes
 from netkube.cluster.addressing import AddressPlan
 from netkube.cluster.config import ClusterConfig, load
+from netkube.cluster.progress import Progress
 from netkube.cluster.start import FAILED
 from netkube.network import namespaces
-
-
-class Progress:
-    """Tells whoever started the daemon how far it is, a line a step; it may have gone away."""
-
-    def __init__(self, descriptor: int | None) -> None:
-        self._descriptor = descriptor
-
-    def say(self, text: str) -> None:
-        if self._descriptor is not None:
-            with contextlib.suppress(BrokenPipeError):
-                os.write(self._descriptor, f'{text}\n'.encode())
-
-    def end(self, text: str) -> None:
-        self.say(text)
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ from netkube.runtime.logs import LogFile, LogStream
 from netkube.runtime.loop import Loop
 from netkube.runtime.mounts import MachineMounts
 from netkube.runtime.process import Machine, Setup
+from netkube.runtime.trees import spawn_removal
 
 _WORD_BYTES = 4096
 
@@ -136,17 +137,7 @@ class Launcher:
     def delete_tree(self, path: str) -> None:
         """In the background; it may hold anything a container has written."""
         if os.path.lexists(path):
-            self._loop.on_exit(_spawn_rm(path), partial(_report_remains, path))
-
-
-def remove_tree(path: str) -> None:
-    """And waits for it. Not shutil, which would cost the server 1.5 MB for this one moment."""
-    _, status = os.waitpid(_spawn_rm(path), 0)
-    _report_remains(path, status)
-
-
-def _spawn_rm(path: str) -> int:
-    return os.posix_spawnp('rm', ['rm', '-rf', '--one-file-system', '--', path], os.environ)
+            self._loop.on_exit(spawn_removal(path), partial(_report_remains, path))
 
 
 def _report_remains(path: str, wait_status: int) -> None:

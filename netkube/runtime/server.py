@@ -16,12 +16,11 @@ import socket
 import sys
 from typing import NamedTuple
 
-from netkube.runtime import cgroup
+from netkube.runtime import cgroup, trees
 from netkube.runtime.connection import Connection
 from netkube.runtime.cri import ContainerStatus
 from netkube.runtime.fork import forget_ignored_signals
 from netkube.runtime.gate import when_all_open
-from netkube.runtime.launch import remove_tree
 from netkube.runtime.loop import Loop
 from netkube.runtime.service import RuntimeService
 
@@ -53,7 +52,7 @@ class Server:
         self._loop.run()
         os.unlink(self._options.socket)
         cgroup.remove(groups)
-        remove_tree(self._options.root)
+        trees.remove(self._options.root)
 
     def _shut_down(self, service: RuntimeService) -> None:
         after = service.shutdown()

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import time
 
-from netkube.runtime import cgroup, netns
+from netkube.runtime import cgroup, netns, trees
 
 _SECONDS = 10.0
 
@@ -30,8 +29,7 @@ def teardown(cgroup_name: str, root: str, netns_prefix: str) -> None:
     cgroup.remove(path)
     for name in names:
         netns.delete(name)
-    if os.path.lexists(root):
-        shutil.rmtree(root)
+    trees.remove(root)
 
 
 def _pinned(prefix: str) -> list[str]:

@@ -27,14 +27,15 @@ _numbers = itertools.count(1)
 class RunningServer:
     """The server's process and the names of what it owns."""
 
-    def __init__(self, folder: Path, root: Path | None = None, name: str = '') -> None:
-        self.name = name or f'nkt-{os.getpid()}-{next(_numbers)}'
+    def __init__(self, folder: Path, root: Path | None = None, cgroup_name: str = '') -> None:
+        self.name = f'nkt-{os.getpid()}-{next(_numbers)}'
+        self.cgroup_name = cgroup_name or self.name
         self.root = root or folder / 'root'
         self.socket = folder / 'runtime.sock'
         self.process = self._spawn()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        options = ('--socket', str(self.socket), '--root', str(self.root), '--cgroup', self.name)
+        options = ('--socket', str(self.socket), '--root', str(self.root), '--cgroup', self.cgroup_name)
         process = subprocess.Popen([sys.executable, '-m', 'netkube.runtime.server', *options])
         deadline = time.monotonic() + 10
         while not self._answers():
@@ -49,14 +50,14 @@ class RunningServer:
     @property
     def cgroup(self) -> Path | None:
         tree = cgroup.find_tree()
-        return Path(tree) / self.name if tree else None
+        return Path(tree) / self.cgroup_name if tree else None
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     def tear_down(self) -> None:
-        teardown(self.name, str(self.root), self.name)
+        teardown(self.cgroup_name, str(self.root), self.name)
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ async def test_a_new_server_starts_where_one_was_killed(pods: Pods) -> None:
 
 async def test_without_a_cgroup_tree_everything_works(tmp_path: Path) -> None:
     """A name that no cgroup can have stands for a tree that we may not write."""
-    async with pods_on(RunningServer(tmp_path, name='x' * 300), tmp_path) as pods:
+    async with pods_on(RunningServer(tmp_path, cgroup_name='a\nb'), tmp_path) as pods:
         assert (await pods.client.version())['cgroup'] == ''
         started = await pods.start('sh', '-c', 'setsid sleep 1000 & exec sleep 1000')
         assert await pods.client.exec_sync(started.id, ['ls', '-A', '/sys/fs/cgroup']) == (0, b'', b'')
