@@ -86,6 +86,10 @@ class ClusterConfig:
         return f'{self.netns_prefix}node-1'
 
     @property
+    def pod_netns_prefix(self) -> str:
+        return f'{self.netns_prefix}pod-'
+
+    @property
     def netns_prefix(self) -> str:
         """Starts the name of every network namespace of this cluster, and of no other."""
         return f'netkube-{self.name}--'

@@ -68,7 +68,7 @@ def node_config(config: ClusterConfig, plan: AddressPlan) -> NodeConfig:
         gateway=plan.gateway,
         state_dir=config.state,
         memory_dir=config.run_dir / 'volumes',
-        netns_of=lambda uid: f'{config.netns_prefix}{uid}',
+        netns_of=lambda uid: f'{config.pod_netns_prefix}{uid}',
         hide=(*HIDDEN, config.state_dir, str(config.run_dir)),
         machine_resolv_conf=SYSTEMD_RESOLV_CONF if SYSTEMD_RESOLV_CONF.exists() else RESOLV_CONF,
     )

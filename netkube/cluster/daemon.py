@@ -22,6 +22,7 @@ from netkube.cluster.config import ClusterConfig, load
 from netkube.cluster.progress import Progress
 from netkube.cluster.start import FAILED
 from netkube.network import namespaces
+from netkube.runtime.teardown import teardown
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -74,6 +75,8 @@ def ensure_runtime(config: ClusterConfig) -> None:
     """The parent of all Pod processes; one that runs is kept, with its Pods."""
     if processes.find(config, processes.RUNTIME):
         return
+    if config.containers.exists():  # the last one was killed: what is left of its Pods would be in the way
+        teardown(config.cgroup, str(config.containers), config.pod_netns_prefix)
     config.runtime_socket.unlink(missing_ok=True)
     options = {'socket': config.runtime_socket, 'root': config.containers, 'cgroup': config.cgroup}
     arguments = [word for name, value in options.items() for word in (f'--{name}', str(value))]
