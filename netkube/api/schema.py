@@ -251,20 +251,6 @@ def definition(resource: Resource) -> Struct:
     return load().struct(resource)
 
 
-def openapi_v2() -> dict[str, Any]:
-    """See ``netkube.api.openapi``."""
-    from netkube.api import openapi
-
-    return openapi.openapi_v2()
-
-
-def openapi_v3(group_version: str) -> dict[str, Any]:
-    """See ``netkube.api.openapi``."""
-    from netkube.api import openapi
-
-    return openapi.openapi_v3(group_version)
-
-
 def unknown_fields(resource: Resource, obj: Any) -> list[str]:
     """The paths of the fields the kind does not have, in the object's order: ``spec.containers[0].nam``."""
     return list(_unknown(definition(resource), obj, ''))

@@ -26,9 +26,10 @@ from netkube.apiserver.server import ApiServer
 from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
 from netkube.client.kubelet import Kubelet
-from netkube.cluster import daemon, processes
+from netkube.cluster import processes
 from netkube.cluster.addressing import AddressPlan
 from netkube.cluster.bootstrap import ensure_dns_service
+from netkube.cluster.children import ensure_dns
 from netkube.cluster.config import ClusterConfig
 from netkube.cluster.machine import MachineLink
 from netkube.cluster.networks import machine_link_config, node_network_config
@@ -202,7 +203,7 @@ class ControlPlane:
             if entry is not None:
                 await _ended(entry.pid)
                 log.warning('the resolver has ended; starting it again')
-            ready = daemon.ensure_dns(self._config)
+            ready = ensure_dns(self._config)
             if ready is not None:
                 await _readable(ready)
 

@@ -15,14 +15,10 @@ import resource
 import sys
 from collections.abc import Iterator, Sequence
 
-from netkube.apiserver.certificates import ensure_certificates, serving_names
-from netkube.cluster import processes
-from netkube.cluster.addressing import AddressPlan
-from netkube.cluster.config import ClusterConfig, load
-from netkube.cluster.progress import Progress
-from netkube.cluster.start import FAILED
+from netkube.cluster.children import ensure_dns, ensure_runtime, fork_certificates
+from netkube.cluster.config import load
+from netkube.cluster.progress import FAILED, Progress
 from netkube.network import namespaces
-from netkube.runtime.teardown import teardown
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -69,50 +65,6 @@ def _words(failures: BaseExceptionGroup[BaseException]) -> Iterator[str]:
             yield from _words(failure)
         else:
             yield ' '.join((str(failure) or type(failure).__name__).split())
-
-
-def ensure_runtime(config: ClusterConfig) -> None:
-    """The parent of all Pod processes; one that runs is kept, with its Pods."""
-    if processes.find(config, processes.RUNTIME):
-        return
-    if config.containers.exists():  # the last one was killed: what is left of its Pods would be in the way
-        teardown(config.cgroup, str(config.containers), config.pod_netns_prefix)
-    config.runtime_socket.unlink(missing_ok=True)
-    options = {'socket': config.runtime_socket, 'root': config.containers, 'cgroup': config.cgroup}
-    arguments = [word for name, value in options.items() for word in (f'--{name}', str(value))]
-    processes.spawn(config, processes.RUNTIME, 'netkube.runtime.server', arguments)
-
-
-def ensure_dns(config: ClusterConfig) -> int | None:
-    """The resolver; a descriptor that becomes readable when it answers, None if it ran already."""
-    if processes.find(config, processes.DNS):
-        return None
-    plan = AddressPlan.of(config.pod_cidr, config.service_cidr)
-    reader, writer = os.pipe()
-    options = {
-        'api-socket': config.api_socket, 'netns': config.node_netns, 'listen': plan.dns_vip,
-        'cluster-domain': config.domain, 'ready-fd': writer,
-    }  # fmt: skip
-    arguments = [word for name, value in options.items() for word in (f'--{name}', str(value))]
-    processes.spawn(config, processes.DNS, 'netkube.dns', arguments, pass_fds=[writer])
-    os.close(writer)
-    return reader
-
-
-def fork_certificates(config: ClusterConfig) -> int:
-    """Make what is missing of the cluster's certificates, in a child: what that imports (12 MB) goes with it."""
-    plan = AddressPlan.of(config.pod_cidr, config.service_cidr)
-    pid = os.fork()
-    if pid == 0:
-        try:
-            ensure_certificates(
-                config.pki, serving_names(str(plan.kubernetes_vip), config.domain, [str(plan.node_address)])
-            )
-            os._exit(0)
-        except BaseException:
-            logging.getLogger(__name__).exception('certificates')
-            os._exit(1)
-    return pid
 
 
 def _raise_file_limit() -> None:

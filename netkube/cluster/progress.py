@@ -6,6 +6,7 @@ import contextlib
 import os
 
 READY = 'ready'  # the last line
+FAILED = 'failed: '  # begins the last line of a start that did not succeed
 
 
 class Progress:

@@ -26,11 +26,10 @@ from netkube.cluster.config import (
     load,
     merged,
 )
-from netkube.cluster.progress import READY
+from netkube.cluster.progress import FAILED, READY
 
 FIRST_API_PORT = 6443
 LAST_WORDS = 12  # lines of the log that a failed start shows
-FAILED = 'failed: '
 LOCK = 'lock'
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from netkube.api.schema import openapi_v2, openapi_v3
+from netkube.api.openapi import openapi_v2, openapi_v3
 
 
 def references(node):

@@ -19,6 +19,11 @@ def unique_name() -> str:
 
 
 @pytest.fixture(scope='module')
+def worker_name() -> str:
+    return unique_name()
+
+
+@pytest.fixture(scope='module')
 def shop(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A running cluster, shared; ``OPTIONS`` of the module go to its ``up``."""
     with cluster(unique_name(), *getattr(request.module, 'OPTIONS', ())) as running:

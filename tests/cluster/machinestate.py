@@ -9,11 +9,12 @@ from network.packets import network_state, run
 
 from netkube.testing import Cluster
 
+NETNS = Path('/run/netns')  # a system folder, which stays
 MARK = 'NETKUBE_TEST_CLUSTER'  # in the environment of every process that the command line starts
 
 
 def machine_state(cluster: Cluster) -> str:
-    """Links, routes, rules, settings, namespaces, mounts, cgroups, processes, files: the same text is the same state."""
+    """Links, routes, rules, settings, namespaces, mounts, cgroups, processes, files: same text, same state."""
     return '\n'.join(
         [
             network_state(),
@@ -22,7 +23,7 @@ def machine_state(cluster: Cluster) -> str:
             Path('/proc/sys/net/ipv4/ip_forward').read_text(),
             *cgroups(cluster),
             *processes(cluster),
-            *sorted(map(str, Path('/run').rglob('*'))),
+            *sorted(str(path) for path in Path('/run').rglob('*') if path != NETNS),
         ]
     )
 

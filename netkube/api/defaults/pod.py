@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from netkube.api.defaults.images import pull_policy
 from netkube.api.defaults.volumes import default_volume
 from netkube.api.meta import Object
 
@@ -81,13 +82,6 @@ def default_container(container: dict[str, Any]) -> None:
     for handler in (container.get('lifecycle') or {}).values():
         if isinstance(handler, dict):
             _default_http_get(handler)
-
-
-def pull_policy(image: str) -> str:
-    """Always for the tag ``latest``, which an image without tag and digest means."""
-    rest, _, digest = image.partition('@')
-    tag = rest.rpartition('/')[2].partition(':')[2] or ('' if digest else 'latest')
-    return 'Always' if tag == 'latest' else 'IfNotPresent'
 
 
 def _default_env(source: dict[str, Any]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from netkube.api.defaults.images import pull_policy
+
 _MODE = 0o644
 _TOKEN_SECONDS = 3600
 _ISCSI = {'iscsiInterface': 'default'}
@@ -49,6 +51,4 @@ def _default_downward_items(source: dict[str, Any]) -> None:
 
 
 def _default_image(image: dict[str, Any]) -> None:
-    from netkube.api.defaults.pod import pull_policy
-
     image.setdefault('pullPolicy', pull_policy(image.get('reference', '')))
