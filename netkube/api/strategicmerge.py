@@ -36,7 +36,7 @@ def _merge_map(original: dict[str, Any], patch: dict[str, Any], struct: Struct |
         raise bad_request(f'unknown patch type: {_go(directive)}')
     merged = _retain(original, patch)
     for key, value in patch.items():
-        if not key.startswith('$'):
+        if not _is_directive(key):
             _merge_field(merged, key, value, struct.fields.get(key) if struct else None, patch)
     _apply_lone_directives(merged, patch, struct)
     return merged
@@ -74,7 +74,7 @@ def _retain(original: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     retained = patch[_RETAIN_KEYS]
     if not isinstance(retained, list):
         raise bad_request(f'invalid patch format of {_RETAIN_KEYS}')
-    if any(key not in retained for key, value in patch.items() if value is not None and not key.startswith('$')):
+    if any(key not in retained for key, value in patch.items() if value is not None and not _is_directive(key)):
         raise bad_request(f'invalid patch format of {_RETAIN_KEYS}')
     return {key: value for key, value in original.items() if key in retained}
 
@@ -169,7 +169,7 @@ def _element_struct(type_: Type) -> Struct | None:
 def _strip(value: Any) -> Any:
     """A copy without directives and nulls: what a patch adds where there was nothing."""
     if isinstance(value, dict):
-        return {key: _strip(item) for key, item in value.items() if item is not None and not key.startswith('$')}
+        return {key: _strip(item) for key, item in value.items() if item is not None and not _is_directive(key)}
     if isinstance(value, list):
         return [_strip(item) for item in value]
     return copy.copy(value)
