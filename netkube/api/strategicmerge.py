@@ -133,6 +133,10 @@ def _interleave(ranked: list[Any], server_only: list[Any], live: list[Any]) -> l
     return result + left + right
 
 
+def _is_directive(key: str) -> bool:
+    return key in (_DIRECTIVE, _RETAIN_KEYS) or key.startswith((_ORDER, _DELETE_PRIMITIVES))
+
+
 def _is_replace(item: Any) -> bool:
     return isinstance(item, dict) and item.get(_DIRECTIVE) == 'replace'
 
