@@ -1,19 +1,18 @@
-"""The command line's own way to the API: plain blocking HTTP over the cluster's unix socket."""
+"""The command line's own way to the API: blocking, over the cluster's unix socket."""
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object
 from netkube.api.resources import Resource
+from netkube.client.wire import READ_BYTES, Response, failure_of, render_query, render_request
 
 JSON = 'application/json'
 TABLE = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json'
@@ -30,33 +29,22 @@ def reaching(path: Path) -> Iterator[None]:
         yield
     except TimeoutError:
         raise
-    except (OSError, http.client.HTTPException) as error:
+    except OSError as error:
         raise Unreachable(
             f'the connection to the API server at {path} was lost ({str(error) or type(error).__name__}); '
             'netkube status says what runs, netkube up starts what does not'
         ) from error
 
 
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float | None = None) -> None:
-        super().__init__('netkube', timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 class Connection:
-    """One cluster's API. Every refusal is an ApiError."""
+    """One cluster's API. Every refusal is an ApiError; Unreachable when the cluster does not answer."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._http = UnixConnection(str(path))
+        self._socket: socket.socket | None = None
 
     def works(self) -> bool:
-        """Whether the API server answers."""
+        """Whether the API server answers that it is ready."""
         try:
             self._request('GET', '/readyz')
         except (Unreachable, ApiError):
@@ -87,49 +75,70 @@ class Connection:
             raise
 
     def stream(self, path: str, accept: str = JSON, timeout: float | None = None, **query: Any) -> Iterator[bytes]:
-        """The lines of an answer that may go on for ever; TimeoutError after ``timeout`` seconds without one."""
-        for chunk in self.stream_raw(path, accept, timeout, **query):
-            yield chunk.rstrip(b'\n')
+        """The lines, each with its line feed, of an answer that may go on for ever.
 
-    def stream_raw(self, path: str, accept: str = JSON, timeout: float | None = None, **query: Any) -> Iterator[bytes]:
-        """As ``stream``, each line with its line feed, as the server sent it."""
-        connection = UnixConnection(str(self.path), timeout)
-        try:
-            with reaching(self.path):
-                connection.request('GET', path + _query(query), headers={'accept': accept})
-                response = connection.getresponse()
-                if response.status >= 400:
-                    raise _failure(response.status, response.read())
-            while line := self._line(response):
-                yield line
-        finally:
-            connection.close()
-
-    def _line(self, response: http.client.HTTPResponse) -> bytes:
-        with reaching(self.path):
-            return response.readline()
+        TimeoutError after ``timeout`` seconds without anything new.
+        """
+        with reaching(self.path), self._open(timeout) as connection:
+            connection.sendall(render_request('GET', path + _query(query), accept=accept))
+            response = _begin(connection)
+            if response.failed:
+                raise _failure(_rest(connection, response))
+            pending = b''
+            while True:
+                *lines, pending = (pending + response.take()).split(b'\n')
+                yield from (line + b'\n' for line in lines)
+                if response.complete:
+                    break
+                response.feed(connection.recv(READ_BYTES))
+            if pending:
+                yield pending
 
     def _request(
         self, method: str, target: str, body: Any = None, accept: str = JSON, content_type: str = JSON
     ) -> bytes:
-        encoded = None if body is None else json.dumps(body).encode()
-        headers = {'accept': accept, 'content-type': content_type} if encoded else {'accept': accept}
+        encoded = b'' if body is None else json.dumps(body).encode()
+        request = render_request(method, target, encoded, accept=accept, content_type=content_type)
         with reaching(self.path):
-            self._http.request(method, target, encoded, headers)
-            response = self._http.getresponse()
-            answer = response.read()
-        if response.status >= 400:
-            raise _failure(response.status, answer)
+            connection, self._socket = self._socket or self._open(), None  # broken, it is not used again
+            connection.sendall(request)
+            response = _begin(connection)
+            answer = _rest(connection, response)
+            self._socket = connection
+        if response.failed:
+            raise _failure(answer)
         return answer
 
+    def _open(self, timeout: float | None = None) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(timeout)
+        try:
+            connection.connect(str(self.path))
+        except OSError:
+            connection.close()
+            raise
+        return connection
 
-def _failure(status: int, body: bytes) -> ApiError:
+
+def _begin(connection: socket.socket) -> Response:
+    response = Response()
+    while not response.started:
+        response.feed(connection.recv(READ_BYTES))
+    return response
+
+
+def _rest(connection: socket.socket, response: Response) -> bytes:
+    while not response.complete:
+        response.feed(connection.recv(READ_BYTES))
+    return response.take()
+
+
+def _failure(body: bytes) -> ApiError:
     try:
-        return ApiError.from_status(json.loads(body))
-    except (ValueError, AttributeError):
-        return ApiError(status, '', body.decode(errors='replace').strip())
+        return failure_of(json.loads(body), body)
+    except ValueError:
+        return failure_of(None, body)
 
 
 def _query(parameters: dict[str, Any]) -> str:
-    given = {name: value for name, value in parameters.items() if value not in ('', None, False)}
-    return '?' + urlencode({k: 'true' if v is True else v for k, v in given.items()}) if given else ''
+    return render_query({name: 'true' if value is True else value for name, value in parameters.items()})

@@ -103,7 +103,7 @@ def show(connection: Connection, sources: list[Source], follow: bool, most: int)
 def _copy(connection: Connection, source: Source) -> None:
     prefix = source.prefix.encode()
     try:
-        for line in connection.stream_raw(source.path, accept='*/*', **source.query):
+        for line in connection.stream(source.path, accept='*/*', **source.query):
             sys.stdout.buffer.write(prefix + line)
             sys.stdout.buffer.flush()
     except ApiError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from http.client import HTTPException
 
 import click
 
@@ -76,8 +75,6 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; so there is nobody to tell
         sys.exit(141)
-    except (ConnectionError, HTTPException) as error:
-        sys.exit(f'error: the cluster does not answer any more ({error}); see: sudo netkube status')
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
-import httptools
 import msgspec
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object
 from netkube.api.resources import Resource
 from netkube.client.interface import MERGE_PATCH, ObjectList, WatchEvent
-
-READ_BYTES = 256 * 1024
+from netkube.client.wire import READ_BYTES, Response, failure_of, render_query, render_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,40 +37,13 @@ class Endpoint:
         return await asyncio.open_connection(self.host, self.port, ssl=self.tls)
 
 
-class Response:
-    """One answer as it arrives: httptools' callbacks fill it in."""
-
-    def __init__(self) -> None:
-        self.chunks: deque[bytes] = deque()
-        self.started = False
-        self.complete = False
-        self.parser = httptools.HttpResponseParser(self)
-
-    def on_headers_complete(self) -> None:
-        self.started = True
-
-    def on_body(self, body: bytes) -> None:
-        self.chunks.append(body)
-
-    def on_message_complete(self) -> None:
-        self.complete = True
-
-    def take(self) -> bytes:
-        data = b''.join(self.chunks)
-        self.chunks.clear()
-        return data
-
-
 class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
     async def request(self, method: str, target: str, body: bytes = b'', content_type: str = '') -> Response:
         """Send; return once the answer's status line and headers are in."""
-        head = f'{method} {target} HTTP/1.1\r\nhost: netkube\r\naccept: application/json\r\n'
-        if body:
-            head += f'content-type: {content_type}\r\n'
-        self._writer.write(f'{head}content-length: {len(body)}\r\n\r\n'.encode() + body)
+        self._writer.write(render_request(method, target, body, content_type=content_type))
         await self._writer.drain()
         response = Response()
         while not response.started:
@@ -83,10 +52,7 @@ class Connection:
 
     async def feed(self, response: Response) -> None:
         """Read once; ConnectionError when the server has closed in the middle of an answer."""
-        data = await self._reader.read(READ_BYTES)
-        if not data:
-            raise ConnectionError('the API server closed the connection')
-        response.parser.feed_data(data)
+        response.feed(await self._reader.read(READ_BYTES))
 
     async def body(self, response: Response) -> bytes:
         while not response.complete:
@@ -110,7 +76,7 @@ class HttpClient:
     async def list(
         self, resource: Resource, namespace: str = '', *, label_selector: str = '', field_selector: str = ''
     ) -> ObjectList:
-        query = _query(labelSelector=label_selector, fieldSelector=field_selector)
+        query = render_query({'labelSelector': label_selector, 'fieldSelector': field_selector})
         answer = await self._call('GET', resource.path(namespace) + query)
         return ObjectList(answer.get('items') or [], answer['metadata']['resourceVersion'])
 
@@ -124,14 +90,19 @@ class HttpClient:
         field_selector: str = '',
         allow_bookmarks: bool = True,
     ) -> AsyncIterator[WatchEvent]:
-        query = _query(
-            watch='true', resourceVersion=resource_version, labelSelector=label_selector,
-            fieldSelector=field_selector, allowWatchBookmarks='true' if allow_bookmarks else '',
-        )  # fmt: skip
+        query = render_query(
+            {
+                'watch': 'true',
+                'resourceVersion': resource_version,
+                'labelSelector': label_selector,
+                'fieldSelector': field_selector,
+                'allowWatchBookmarks': 'true' if allow_bookmarks else '',
+            }
+        )
         connection = Connection(*await self._endpoint.open())
         try:
             response = await connection.request('GET', resource.path(namespace) + query)
-            if response.parser.get_status_code() >= 400:
+            if response.failed:
                 raise _failure(await connection.body(response))
             async for line in _lines(connection, response):
                 event = msgspec.json.decode(line)
@@ -191,7 +162,7 @@ class HttpClient:
         async with self._connection() as connection:
             response = await connection.request(method, target, encoded, content_type)
             answer = await connection.body(response)
-        if response.parser.get_status_code() >= 400:
+        if response.failed:
             raise _failure(answer)
         return msgspec.json.decode(answer)
 
@@ -225,11 +196,6 @@ async def _lines(connection: Connection, response: Response) -> AsyncIterator[by
 
 def _failure(body: bytes) -> ApiError:
     try:
-        return ApiError.from_status(msgspec.json.decode(body))
-    except (msgspec.DecodeError, AttributeError):
-        return ApiError(500, 'InternalError', body.decode(errors='replace'))
-
-
-def _query(**parameters: str) -> str:
-    given = {name: value for name, value in parameters.items() if value}
-    return '?' + urlencode(given) if given else ''
+        return failure_of(msgspec.json.decode(body), body)
+    except msgspec.DecodeError:
+        return failure_of(None, body)

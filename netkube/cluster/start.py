@@ -65,8 +65,12 @@ def choose_plan(config: ClusterConfig) -> AddressPlan:
 
     used = [*used_networks(), *_of_other_clusters(config.name)]
     try:
-        own = free_plan([*used, *_given(config)])
-        plan = AddressPlan.of(config.pod_cidr or own.pod_cidr, config.service_cidr or own.service_cidr)
+        given = _given(config)
+        if config.pod_cidr and config.service_cidr:
+            plan = AddressPlan.of(config.pod_cidr, config.service_cidr)
+        else:
+            own = free_plan([*used, *given])
+            plan = AddressPlan.of(config.pod_cidr or own.pod_cidr, config.service_cidr or own.service_cidr)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if taken := plan.overlaps(used):

@@ -9,8 +9,6 @@ import pytest
 
 from netkube.testing import Cluster, eventually
 
-pytestmark = pytest.mark.xdist_group('kangaroo')
-
 OPTIONS = ('--cluster-domain', 'mycompany.com')
 MANIFEST = 'manifests/kangaroo.yaml'
 URL = 'http://kangaroo-backend.kangaroo-team.svc.mycompany.com:8080/'

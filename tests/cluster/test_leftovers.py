@@ -16,8 +16,6 @@ from netkube.network.forwarding import FORWARD
 from netkube.testing import Cluster, eventually
 from netkube.testing.objects import config_map, container, deployment, pod, server, service
 
-pytestmark = pytest.mark.xdist_group('leftovers')
-
 WORKLOAD = (
     config_map('settings', colour='red'),
     deployment(

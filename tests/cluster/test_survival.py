@@ -13,8 +13,6 @@ import pytest
 from netkube.testing import Cluster, cluster, eventually
 from netkube.testing.objects import config_map, container, deployment, pod, server, service
 
-pytestmark = pytest.mark.xdist_group('survival')
-
 TRAFFIC = """
 import sys, time, urllib.request
 count = 0
