@@ -24,6 +24,7 @@ STARTS = 5
 DNS_SECONDS = 4
 CONNECTIONS = 3000
 RUNS = 3
+COMMANDS = 15
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,27 @@ def measure_connections() -> list[Row]:
                 assert match, 'a connection failed'
                 taken[name].append(float(match[1]))
     direct, service_time = (statistics.median(taken[name]) for name in ('direct', 'service'))
-    ratio = statistics.median(s / d for s, d in zip(taken['service'], taken['direct'], strict=True))
-    text = f'{ratio:.2f} ({service_time:.0f} / {direct:.0f} us p50)'
+    text = f'{ratio_of(taken["service"], taken["direct"]):.2f} ({service_time:.0f} / {direct:.0f} us p50)'
     return [Row('connection through the Service / direct to the Pod', text, '1.2', 'kube-proxy 1.0 to 1.2')]
+
+
+def measure_command_line() -> list[Row]:
+    """The whole process of ``get pods``: ours and kubectl's, in turn."""
+    from netkube.testing.tools import tool
+
+    ours, theirs = [], []
+    with cluster():
+        kubectl = [str(tool('kubectl')), '--kubeconfig', netkube('kubeconfig').strip(), 'get', 'pods', '-A']
+        for _ in range(COMMANDS):
+            ours.append(seconds(lambda: netkube('get', 'pods', '-A')))
+            theirs.append(seconds(lambda: subprocess.run(kubectl, check=True, capture_output=True)))
+    text = f'{statistics.median(ours) * 1000:.0f} ms, {ratio_of(ours, theirs):.2f} of kubectl'
+    return [Row('netkube get pods, whole process', text, '1', f'kubectl {statistics.median(theirs) * 1000:.0f} ms')]
+
+
+def ratio_of(ours: list[float], theirs: list[float]) -> float:
+    """Pair by pair, so that a machine whose speed drifts does not matter."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 def measure_dns() -> list[Row]:
@@ -178,8 +197,7 @@ def measure_dns() -> list[Row]:
                     theirs.append(queries_per_second([], '127.0.0.1', 5300, queries))
             finally:
                 dnsmasq.terminate()
-    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-    text = f'{statistics.median(ours):,.0f}/s, {ratio:.2f} of dnsmasq'
+    text = f'{statistics.median(ours):,.0f}/s, {ratio_of(ours, theirs):.2f} of dnsmasq'
     return [Row('DNS answers per second, one core', text, '0.9', f'dnsmasq {statistics.median(theirs):,.0f}/s')]
 
 
@@ -210,6 +228,7 @@ MEASUREMENTS = {
     'replicas': measure_replicas,
     'connections': measure_connections,
     'dns': measure_dns,
+    'commandline': measure_command_line,
 }
 
 

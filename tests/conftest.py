@@ -27,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for command in (
         ('mount', '--make-rprivate', '/'),
         ('mount', '-t', 'tmpfs', 'tmpfs', '/run'),
+        ('mount', '-t', 'tmpfs', 'tmpfs', '/var/lib'),
         ('ip', 'link', 'set', 'lo', 'up'),
     ):
         subprocess.run(command, check=True)

@@ -38,6 +38,8 @@ def describe(
     for target in parse_targets(targets):
         try:
             for obj in _objects(connection, target, namespace, selector):
+                if target.resource is resources.SERVICES:
+                    obj = _with_slices(connection, obj)
                 events = _events(connection, obj) if show_events else []
                 texts.append(render(target.resource, obj, events, utc_now()))
         except ApiError as error:
@@ -57,6 +59,14 @@ def _objects(connection: Connection, target: Target, namespace: str, selector: s
     return connection.get(target.resource.path(namespace), labelSelector=selector)['items']
 
 
+def _with_slices(connection: Connection, service: Object) -> Object:
+    """The Service, and in ``endpointSlices`` the EndpointSlices that say who answers."""
+    metadata = service['metadata']
+    selector = f'kubernetes.io/service-name={metadata["name"]}'
+    slices = connection.get(resources.ENDPOINTSLICES.path(metadata['namespace']), labelSelector=selector)
+    return {**service, 'endpointSlices': slices['items']}
+
+
 def _events(connection: Connection, obj: Object) -> list[Object]:
     metadata = obj['metadata']
     path = resources.EVENTS.path(metadata.get('namespace') or 'default')
@@ -68,7 +78,7 @@ def render(resource: Resource, obj: Object, events: list[Object], now: datetime)
     lines = [*_metadata(resource, obj), *DETAILS.get(resource, _anything)(obj)]
     width = max(len(label) for level, label, value in lines if level == 0 and value) + 1
     text = [_format(line, max(width, 14)) for line in lines]
-    return '\n'.join([*text, *_event_lines(events, now)])
+    return '\n'.join([*text, *(_event_lines(events, now) or [_format((0, 'Events', NONE), max(width, 14))])])
 
 
 def _format(line: Line, width: int) -> str:
@@ -82,7 +92,7 @@ def _format(line: Line, width: int) -> str:
 
 def _event_lines(events: list[Object], now: datetime) -> list[str]:
     if not events:
-        return ['Events:  <none>']
+        return []
     rows = []
     for event in events:
         source = event.get('source', {}).get('component') or event.get('reportingComponent', '')
@@ -194,7 +204,9 @@ def _container(container: Object, state: Object) -> Iterator[Line]:
     yield 2, 'Port', ports or NONE
     for key in ('command', 'args'):
         if container.get(key):
-            yield 2, key.capitalize(), ' '.join(container[key])
+            yield 2, key.capitalize(), ''
+            for line in (line for word in container[key] for line in word.split('\n')):
+                yield 3, '', line
     yield from _container_state('State', state.get('state', {}))
     if state.get('lastState'):
         yield from _container_state('Last State', state['lastState'])
@@ -303,8 +315,18 @@ def _service(obj: Object) -> Iterator[Line]:
     for port in spec.get('ports') or ():
         yield 0, 'Port', f'{port.get("name", "<unset>")}  {port["port"]}/{port["protocol"]}'
         yield 0, 'TargetPort', f'{port["targetPort"]}/{port["protocol"]}'
+        yield 0, 'Endpoints', ','.join(_ready_endpoints(obj, port.get('name', ''))) or NONE
     yield 0, 'Session Affinity', spec.get('sessionAffinity', 'None')
     yield 0, 'Internal Traffic Policy', spec.get('internalTrafficPolicy', 'Cluster')
+
+
+def _ready_endpoints(service: Object, port_name: str) -> Iterator[str]:
+    """``address:port`` of each that the port's connections go to."""
+    for each in service['endpointSlices']:
+        for port in each.get('ports') or ():
+            for endpoint in each.get('endpoints') or () if (port.get('name') or '') == port_name else ():
+                if endpoint.get('conditions', {}).get('ready', True):
+                    yield f'{endpoint["addresses"][0]}:{port["port"]}'
 
 
 def _endpointslice(obj: Object) -> Iterator[Line]:

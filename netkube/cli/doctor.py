@@ -12,7 +12,7 @@ from netkube.cluster.preflight import Finding, run_checks
 
 
 @click.command()
-@common_options()
+@common_options(namespace=False)
 def doctor(settings: Settings) -> None:
     """Try everything a cluster needs of this machine; each failure names its remedy."""
     findings = run_checks()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from netkube.cli.settings import Settings, need_root
+from netkube.cli.settings import Settings, common_options, need_root
 from netkube.cli.up import progress
 from netkube.cluster import config, stop
 
 
 @click.command()
 @click.option('--purge', is_flag=True, help='Forget its objects, too: the next up starts an empty cluster.')
-@click.pass_obj
+@common_options(namespace=False, output=False)
 def down(settings: Settings, purge: bool) -> None:
     """Stop the cluster and leave the machine as it was. Its objects are kept, unless --purge."""
     need_root()

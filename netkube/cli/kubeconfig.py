@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from netkube.cli.settings import Settings, need_root
+from netkube.cli.settings import Settings, common_options, need_root
 from netkube.client import kubeconfig as files
 from netkube.cluster import config
 from netkube.cluster.access import admin_kubeconfig
@@ -15,7 +15,7 @@ from netkube.cluster.access import admin_kubeconfig
 
 @click.command()
 @click.option('--merge', is_flag=True, help='Put the cluster into your own kubeconfig ($KUBECONFIG or ~/.kube/config).')
-@click.pass_obj
+@common_options(namespace=False, output=False)
 def kubeconfig(settings: Settings, merge: bool) -> None:
     """Write a kubeconfig that only you can read, and print its path."""
     need_root()

@@ -63,7 +63,8 @@ def _documents(source: str, loaded: object) -> Iterator[Document | ManifestError
     if not isinstance(loaded, dict):
         yield ManifestError(f'{source}: an object was expected, not {type(loaded).__name__}')
     elif loaded.get('kind') == 'List' and loaded.get('apiVersion') == 'v1':
-        for item in loaded.get('items') or ():
+        items = loaded.get('items') or []
+        for item in items if isinstance(items, list) else [items]:
             yield from _documents(source, item)
     else:
         yield _document(source, loaded)
@@ -73,6 +74,8 @@ def _document(source: str, obj: Object) -> Document | ManifestError:
     for field in ('apiVersion', 'kind'):
         if not obj.get(field):
             return ManifestError(f'{source}: error validating data: {field} not set')
+        if not isinstance(obj[field], str):
+            return ManifestError(f'{source}: error validating data: {field} is no text but {obj[field]!r}')
     resource = resources.BY_KIND.get((obj['apiVersion'], obj['kind']))
     if resource is None:
         return ManifestError(
@@ -84,6 +87,8 @@ def _document(source: str, obj: Object) -> Document | ManifestError:
         return ManifestError(
             f'{source}: {obj["kind"]}: metadata.name: Required value: name or generateName is required'
         )
+    if not isinstance(metadata.get('annotations') or {}, dict):
+        return ManifestError(f'{source}: {obj["kind"]}: metadata.annotations: a map was expected')
     return Document(source, resource, obj)
 
 

@@ -47,17 +47,19 @@ def need_root() -> None:
         raise click.ClickException('netkube changes network namespaces and rules, so it must run as root: use sudo')
 
 
-def common_options(*, output: bool = True) -> Callable[[F], F]:
-    """``-n`` (and ``-o``) after the command's name; the function gets a Settings as its first argument."""
+def common_options(*, namespace: bool = True, output: bool = True) -> Callable[[F], F]:
+    """The global options once more, after the command's name; the function gets a Settings as its first argument."""
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
         def command(*args: Any, **options: Any) -> Any:
             settings: Settings = click.get_current_context().obj
-            given = {key: value for key in ('namespace', 'output') if (value := options.pop(key, ''))}
+            given = {key: value for key in ('cluster', 'namespace', 'output') if (value := options.pop(key, ''))}
             return function(replace(settings, **given), *args, **options)
 
-        decorated = click.option('-n', '--namespace', default='', help='The namespace.')(command)
+        decorated = click.option('--cluster', default='', help='Which cluster.')(command)
+        if namespace:
+            decorated = click.option('-n', '--namespace', default='', help='The namespace.')(decorated)
         if output:
             decorated = click.option('-o', '--output', default='', help='wide, yaml, json or name.')(decorated)
         return decorated  # type: ignore[return-value]

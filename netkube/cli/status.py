@@ -13,7 +13,7 @@ from netkube.cluster.status import Status, observe
 
 
 @click.command()
-@common_options()
+@common_options(namespace=False)
 def status(settings: Settings) -> None:
     """Show the cluster's processes, addresses and memory; exit 1 when it is not ready."""
     need_root()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import click
 
 from netkube.cli.connection import Connection
-from netkube.cli.settings import Settings, need_root
+from netkube.cli.settings import Settings, common_options, need_root
 from netkube.cluster import config, start
 
 
@@ -29,7 +29,7 @@ from netkube.cluster import config, start
     default=None,
     help='Whether machine and cluster are linked; without, no route in and no way out.  [default: linked]',
 )
-@click.pass_obj
+@common_options(namespace=False, output=False)
 def up(settings: Settings, state_dir: str | None, **wanted: object) -> None:
     """Start the cluster, or what of it does not run; return when API, DNS and Node are ready."""
     need_root()

@@ -109,7 +109,8 @@ class Informer:
                     version = await self._follow(version)
             except (ApiError, OSError, EOFError) as error:
                 if not (isinstance(error, ApiError) and error.code == 410):
-                    log.warning('watch of %s: %s; listing again', self.resource, error)
+                    level = logging.WARNING if self.synced.is_set() else logging.DEBUG  # the server may be starting
+                    log.log(level, 'watch of %s: %s; listing again', self.resource, error)
                     await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                     failures += 1
 

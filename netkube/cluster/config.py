@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -94,17 +95,38 @@ class ClusterConfig:
         """Starts the name of every network namespace of this cluster, and of no other."""
         return f'netkube-{self.name}--'
 
+    @property
+    def state_link(self) -> Path:
+        """Where the state would be, if it were not elsewhere: a link to it, then."""
+        return STATE_ROOT / self.name
+
     def save(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary = self.file.with_suffix('.tmp')
         temporary.write_text(json.dumps(asdict(self), indent=2) + '\n')
         os.replace(temporary, self.file)
+        if self.state_link.is_symlink():  # of an earlier cluster of that name
+            self.state_link.unlink()
+        if not self.state_link.exists():
+            STATE_ROOT.mkdir(parents=True, exist_ok=True)
+            self.state_link.symlink_to(self.state_dir)
+
+    def forget(self) -> None:
+        """Remove the state, and the link to it."""
+        shutil.rmtree(self.state)
+        if self.state_link.is_symlink() and os.readlink(self.state_link) == self.state_dir:
+            self.state_link.unlink()
 
 
 def default_state_dir(name: str) -> str:
-    """Where the running cluster of that name keeps its state, or where a new one would."""
-    link = RUN_ROOT / name / 'state'
-    return os.readlink(link) if link.is_symlink() else str(STATE_ROOT / name)
+    """Where the cluster of that name keeps its state, or where a new one would.
+
+    A link remembers what ``--state-dir`` said: while it runs, and between ``down`` and ``up``.
+    """
+    for link in (RUN_ROOT / name / 'state', STATE_ROOT / name):
+        if link.is_symlink():
+            return os.readlink(link)
+    return str(STATE_ROOT / name)
 
 
 def load(name: str, state_dir: str = '') -> ClusterConfig | None:

@@ -27,6 +27,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument('--progress-fd', type=int)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format='%(asctime)s %(levelname)s %(name)s: %(message)s')
+    logging.getLogger('uvicorn').setLevel(logging.WARNING)  # it would say each WebSocket
     config = load('', os.path.dirname(os.path.abspath(options.file)))
     if config is None:
         sys.exit(f'{options.file} does not exist')

@@ -39,7 +39,10 @@ def resolve(name: str, state_dir: str, wanted: dict[str, object]) -> ClusterConf
     state_dir = os.path.abspath(state_dir) if state_dir else default_state_dir(name)
     running = RUN_ROOT / name / 'state'
     if running.is_symlink() and os.readlink(running) != state_dir:
-        raise ConfigError(f'cluster "{name}" runs with --state-dir {os.readlink(running)}; stop it first: netkube down')
+        elsewhere = os.readlink(running)
+        raise ConfigError(
+            f'cluster "{name}" runs with --state-dir {elsewhere}; stop it first: netkube --cluster {name} down'
+        )
     existing = load(name, state_dir)
     if existing is not None:
         return merged(existing, wanted)
@@ -123,14 +126,15 @@ def is_free(port: int) -> bool:
 
 def start(config: ClusterConfig, say: Callable[[str], None]) -> bool:
     """Start the daemon unless it runs: True when it was started, ConfigError when it does not get ready."""
+    if not processes.find(config, processes.DAEMON) and not is_free(config.api_port):
+        raise ConfigError(f'port {config.api_port} of 127.0.0.1 is in use; choose another one with --api-port')
     config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked(config.state):
         if processes.find(config, processes.DAEMON):
             if load(config.name, config.state_dir) != config:
-                raise ConfigError(f'cluster "{config.name}" runs with other options; stop it first: netkube down')
+                down = f'netkube --cluster {config.name} down'
+                raise ConfigError(f'cluster "{config.name}" runs with other options; stop it first: {down}')
             return False
-        if not is_free(config.api_port):
-            raise ConfigError(f'port {config.api_port} of 127.0.0.1 is in use; choose another one with --api-port')
         config.save()
         config.run_dir.mkdir(parents=True, exist_ok=True)
         link = config.run_dir / 'state'

@@ -37,7 +37,7 @@ def stop(name: str, purge: bool, say: Callable[[str], None]) -> bool:
             shutil.rmtree(config.run_dir)
         _remove_if_empty(RUN_ROOT)
     if purge:
-        shutil.rmtree(config.state)
+        config.forget()
         _remove_if_empty(STATE_ROOT)
     return running
 

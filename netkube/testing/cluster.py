@@ -109,5 +109,7 @@ def new_cluster(name: str, *options: str) -> Iterator[Cluster]:
     try:
         yield made
     finally:
-        made.down('--purge')
-        shutil.rmtree(folder)
+        try:
+            made.down('--purge')
+        finally:
+            shutil.rmtree(folder)

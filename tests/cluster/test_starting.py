@@ -139,6 +139,24 @@ def test_a_port_that_is_taken(own):
     assert json.loads(own('status', '-o', 'json'))['ready']
 
 
+def test_a_port_that_is_taken_leaves_nothing_behind(own):
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        refusal(own, 'up', '--state-dir', own.state_dir, '--api-port', str(taken.getsockname()[1]))
+    assert not Path(own.state_dir).exists()
+
+
+def test_where_the_state_is_outlives_down(own):
+    own.up()
+    own.apply(config_map('settings', colour='red'))
+    own.down()
+    own('up')
+    assert own.get('configmap', 'settings')['data'] == {'colour': 'red'}
+    assert json.loads(own('status', '-o', 'json'))['stateDir'] == own.state_dir
+    own.down('--purge')
+    assert not Path(own.state_dir).exists()
+    assert not os.path.lexists(f'/var/lib/netkube/{own.name}')
+
+
 def test_a_network_that_the_machine_has_already(own):
     subprocess.run(['ip', 'route', 'add', 'blackhole', '10.77.5.0/24'], check=True)
     try:
