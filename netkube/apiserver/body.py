@@ -1,4 +1,4 @@
-"""The body of a write: JSON or YAML in, an object of the expected kind out. The faults are Kubernetes' own.
+"""The body of a write: JSON, YAML or protobuf in, an object of the expected kind out. The faults are Kubernetes' own.
 
 k8s.io/apiserver/pkg/endpoints/handlers (create.go, rest.go).
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from netkube.api import fielderrors
+from netkube.api import fielderrors, protobuf
 from netkube.api.decode import strict_error
 from netkube.api.errors import ApiError, bad_request, unsupported_media_type
 from netkube.api.meta import Object
@@ -49,7 +49,7 @@ def carried_resource(target: Target) -> Resource:
 
 
 def parse(body: bytes, media_type: str, kind: str) -> Any:
-    """ApiError 400 with what the parser says, 415 for protobuf and others."""
+    """ApiError 400 with what the parser says, 415 for a type that is not known."""
     if media_type == 'application/json':
         try:
             return decode(body)
@@ -57,7 +57,9 @@ def parse(body: bytes, media_type: str, kind: str) -> Any:
             raise unrecognized(kind, f"couldn't get version/kind; json parse error: {error}", body) from None
     if media_type in YAML_TYPES:
         return parse_yaml(body, kind)
-    accepted = 'application/json, application/yaml'
+    if media_type == protobuf.MEDIA_TYPE:
+        return parse_protobuf(body, kind)
+    accepted = f'application/json, application/yaml, {protobuf.MEDIA_TYPE}'
     raise unsupported_media_type(
         f'the body of the request was in an unknown format - accepted media types include: {accepted}'
     )
@@ -72,6 +74,13 @@ def parse_yaml(body: bytes, kind: str) -> Any:
     except yaml.YAMLError as error:
         text = ' '.join(str(error).split())
         raise unrecognized(kind, f"couldn't get version/kind; json parse error: {text}", body) from None
+
+
+def parse_protobuf(body: bytes, kind: str) -> Any:
+    try:
+        return protobuf.decode_protobuf(body)
+    except protobuf.ProtobufError as error:
+        raise unrecognized(kind, str(error), body) from None
 
 
 def unrecognized(kind: str, why: str, body: bytes) -> ApiError:

@@ -88,7 +88,9 @@ def _check_bindable(pod: Object, binding_metadata: Object, node: str) -> None:
 def _set_scheduled(pod: Object, at: str) -> None:
     status = pod.setdefault('status', {})
     others = [one for one in status.get('conditions') or () if one['type'] != 'PodScheduled']
-    scheduled = {'type': 'PodScheduled', 'status': 'True', 'lastTransitionTime': at}
+    scheduled: Object = {'type': 'PodScheduled', 'status': 'True', 'lastTransitionTime': at}
+    if generation := pod['metadata'].get('generation'):
+        scheduled['observedGeneration'] = generation
     status['conditions'] = [*others, scheduled]
 
 

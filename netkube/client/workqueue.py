@@ -21,7 +21,7 @@ class WorkQueue(Generic[K]):
         self._ready: deque[K] = deque()
         self._dirty: set[K] = set()
         self._working: set[K] = set()
-        self._later: dict[K, asyncio.TimerHandle] = {}
+        self._later: dict[K, tuple[float, asyncio.Handle]] = {}  # the loop's time, and what will happen then
         self._failures: dict[K, int] = {}
         self._wakeup = asyncio.Event()
 
@@ -39,12 +39,13 @@ class WorkQueue(Generic[K]):
             self.add(key)
             return
         loop = asyncio.get_running_loop()
-        pending = self._later.get(key)
-        if pending is not None:
-            if pending.when() <= loop.time() + seconds:
+        when = loop.time() + seconds
+        if key in self._later:
+            due, pending = self._later[key]
+            if due <= when:
                 return
             pending.cancel()
-        self._later[key] = loop.call_later(seconds, self._due, key)
+        self._later[key] = when, loop.call_later(seconds, self._due, key)
 
     def add_rate_limited(self, key: K) -> None:
         """Add the key after a delay that doubles with each failure since the last ``forget``."""
@@ -74,8 +75,8 @@ class WorkQueue(Generic[K]):
 
     def close(self) -> None:
         """Forget all delayed keys, so that no timer outlives the owner."""
-        for handle in self._later.values():
-            handle.cancel()
+        for _, pending in self._later.values():
+            pending.cancel()
         self._later.clear()
 
     def __len__(self) -> int:

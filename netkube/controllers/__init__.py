@@ -11,6 +11,7 @@ from typing import Any
 from netkube.controllers.deployment import DeploymentController
 from netkube.controllers.endpoints import EndpointsController
 from netkube.controllers.endpointslice import EndpointSliceController
+from netkube.controllers.endpointslicemirroring import EndpointSliceMirroringController
 from netkube.controllers.garbagecollector import GarbageCollector
 from netkube.controllers.namespace import NamespaceController
 from netkube.controllers.nodelifecycle import NodeLifecycleController
@@ -26,6 +27,7 @@ CONTROLLERS: tuple[Any, ...] = (
     ReplicaSetController,
     EndpointSliceController,
     EndpointsController,
+    EndpointSliceMirroringController,
     GarbageCollector,
     NodeLifecycleController,
     PodGCController,

@@ -135,7 +135,7 @@ class EndpointsController:
             elif subsets != (current.get('subsets') or []) or labels != current['metadata'].get('labels'):
                 metadata = current['metadata'] | {'labels': labels}
                 await self._client.update(ENDPOINTS, current | {'metadata': metadata, 'subsets': subsets})
-                self._pace.wrote(key_of(service), _size(subsets))
+                self._pace.worked(key_of(service), _size(subsets))
         except ApiError as error:
             if error.code != 409:
                 name = '/'.join(key_of(service))

@@ -121,7 +121,7 @@ class EndpointSliceController:
 
     def _wrote(self, key: Key, each: Object) -> None:
         self._expectations.wrote(key, each)
-        self._pace.wrote(key, len(each.get('endpoints') or ()))
+        self._pace.worked(key, len(each.get('endpoints') or ()))
 
     async def _delete(self, service: Object, each: Object) -> None:
         try:

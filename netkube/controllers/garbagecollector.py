@@ -135,7 +135,9 @@ class GarbageCollector:
         owners = await self._classify(obj)
         if owners.solid:
             await self._remove_references(resource, obj, (*owners.dangling, *owners.waiting))
-        elif owners.waiting and any(True for _ in self._dependents(obj['metadata']['uid'])):
+        elif owners.waiting and (dependents := [each for _, each in self._dependents(obj['metadata']['uid'])]):
+            if any(map(deletes_dependents, dependents)):
+                obj = await self._unblock(resource, obj)
             await self._delete(resource, obj, 'Foreground')
         elif owners.waiting or owners.dangling:
             await self._delete(resource, obj, propagation_of(obj))
@@ -199,6 +201,12 @@ class GarbageCollector:
         kept = [each for each in obj['metadata'].get('ownerReferences') or () if each['uid'] not in uids]
         if uids:
             await self._write(resource, obj, {'ownerReferences': kept})
+
+    async def _unblock(self, resource: Resource, obj: Object) -> Object:
+        """It may be part of a circle of objects that all wait for one another: its owners no longer wait for it."""
+        references = [{**each, 'blockOwnerDeletion': False} for each in obj['metadata']['ownerReferences']]
+        metadata = obj['metadata'] | {'ownerReferences': references}
+        return await self._client.update(resource, obj | {'metadata': metadata})
 
     async def _remove_finalizer(self, resource: Resource, obj: Object, name: str) -> None:
         await self._write(resource, obj, {'finalizers': [each for each in finalizers(obj) if each != name]})

@@ -1,8 +1,9 @@
-"""How often a growing object is written again.
+"""How often work that grows with an object is done again.
 
-Each change of one endpoint rewrites a slice of all of them: while n Pods become ready one after the other, that is
-n squared. So a key rests after a write for a time in proportion to the size of what was written: a small
-Service is written at once, a large one in batches. Upstream has the same as --endpointslice-updates-batch-period.
+Each change of one endpoint rewrites a slice of all of them, each change of one Pod counts all of its ReplicaSet:
+while n Pods become ready one after the other, that is n squared. So a key rests after its work for a time in
+proportion to the size of that: a small Service is written at once, a large one in batches. Upstream has the same for
+slices as --endpointslice-updates-batch-period.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from netkube.api.meta import Key
 
 
 class Pace:
-    """``seconds_each``: how long a key rests for each entry written."""
+    """``seconds_each``: how long a key rests for each entry worked on."""
 
     def __init__(self, seconds_each: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds_each, self._clock = seconds_each, clock
         self._until: dict[Key, float] = {}
 
-    def wrote(self, key: Key, entries: int) -> None:
+    def worked(self, key: Key, entries: int) -> None:
         self._until[key] = self._clock() + entries * self._seconds_each
 
     def rests(self, key: Key) -> float:
-        """Seconds until the key may be written again; 0 when it may now."""
+        """Seconds until the key may be worked on again; 0 when it may now."""
         left = self._until.get(key, 0.0) - self._clock()
         if left > 0:
             return left

@@ -25,11 +25,11 @@ def is_terminal(pod: Object) -> bool:
 
 def is_active(pod: Object) -> bool:
     """It runs or will run: what counts against ``replicas``."""
-    return not is_terminal(pod) and not is_deleting(pod)
+    return not is_deleting(pod) and not is_terminal(pod)
 
 
 def is_terminating(pod: Object) -> bool:
-    return not is_terminal(pod) and is_deleting(pod)
+    return is_deleting(pod) and not is_terminal(pod)
 
 
 def find_condition(pod: Object, type: str) -> Object | None:

@@ -28,6 +28,7 @@ from netkube.controllers.conditions import condition, find_condition, with_condi
 from netkube.controllers.expectations import Expectations
 from netkube.controllers.namespace import namespace_is_terminating
 from netkube.controllers.ownership import Claimer
+from netkube.controllers.pace import Pace
 from netkube.controllers.pods import (
     available_in,
     controller_uid,
@@ -39,6 +40,7 @@ from netkube.controllers.pods import (
 from netkube.controllers.scaledown import pods_to_delete
 
 BURST = 500  # Pods created or deleted in one sync
+REST_SECONDS = 0.0002  # for each Pod that was looked at
 
 T = TypeVar('T')
 
@@ -133,6 +135,7 @@ class ReplicaSetController:
         self._pods.add_index('orphan-namespace', orphan_namespace)
         self._claimer = Claimer(self._client, REPLICASETS, PODS)
         self._expectations = Expectations(self._pods)
+        self._pace = Pace(REST_SECONDS)
         self._controller = Controller('replicaset', informers, self._sync, workers=5)
         self._controller.watch(REPLICASETS)
         self._controller.watch(PODS, self._owners)
@@ -155,6 +158,9 @@ class ReplicaSetController:
         if replica_set is None:
             self._expectations.forget(key)
             return
+        if rest := self._pace.rests(key):
+            self._controller.queue.add_after(key, rest)
+            return
         selector = from_label_selector(replica_set['spec']['selector'])
         pods = self._expectations.without_deleted(key, self._candidates(replica_set))
         active = await self._claimer.claim(replica_set, selector, filter(is_active, pods))
@@ -168,6 +174,7 @@ class ReplicaSetController:
             self._controller.queue.add_after(key, counts.next_available_in)
         if error is not None:
             raise error
+        self._pace.worked(key, len(pods))
 
     def _candidates(self, replica_set: Object) -> list[Object]:
         namespace = replica_set['metadata']['namespace']

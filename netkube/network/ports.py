@@ -104,19 +104,18 @@ def _connect(node: Netlink, bridge: Bridge, port: Port, pod: Netlink, namespace:
     add = add_veth(port.link, mac_of(bridge.gateway), Peer(POD_LINK, namespace, mac_of(port.address)), bridge.index)
     isolate = isolate_port(port.link, port.alias)
     try:
-        node.request(add)
+        node.request(add, isolate)
     except FileExistsError:
         if find_pair(node, port.link, pod, POD_LINK):
-            node.request(set_master(port.link, bridge.index))
+            node.request(set_master(port.link, bridge.index), isolate)
         else:
             node.request(delete_link(port.link))
             pod.request(delete_link(POD_LINK))
-            node.request(add)
+            node.request(add, isolate)
     except OSError as error:
         if error.errno == errno.EXFULL:
             raise OSError(error.errno, f'the bridge has {MAX_PORTS} ports, the most that Linux allows') from error
         raise
-    node.request(isolate)
 
 
 @contextmanager

@@ -143,8 +143,7 @@ class NodeAgent:
         """RuntimeUnavailable when the runtime ends: without it there is no node."""
         async for status in events:
             record = self._records.find(status.sandbox_id)
-            if record is not None and record.sandbox:
-                record.see_container(status)
+            if record is not None and record.sandbox and record.see_container(status):
                 self._controller.queue.add(record.key)
 
     def _services_for(self, namespace: str) -> list[Object]:
@@ -219,6 +218,7 @@ class NodeAgent:
 
     async def _fail(self, record: PodRecord, failure: tuple[str, str]) -> None:
         """Stop everything, then report the failure; that makes the Pod terminal."""
+        self._actions.event_once(record, failure[0], 'Normal', *failure)
         ended = not await self._stop_all(record)
         await self._write_status(
             record, lambda pod: pod_status(pod, self._facts(record, ended=ended, failure=failure), self._now())

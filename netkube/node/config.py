@@ -17,8 +17,8 @@ class NodeConfig:
     node_address: str  # the Node's InternalIP
     pod_cidr: IPv4Network
     gateway: IPv4Address  # the bridge's address inside pod_cidr: never given to a Pod
-    state_dir: Path  # what Pods keep on disk, by Pod uid: volumes, logs, files of /etc
-    memory_dir: Path  # a directory on a tmpfs: Secrets and emptyDirs of medium Memory
+    state_dir: Path  # what Pods keep on disk, by Pod uid: volumes, logs
+    memory_dir: Path  # a directory on a tmpfs: files of /etc, Secrets, emptyDirs of medium Memory
     netns_of: Callable[[str], str]  # Pod uid -> name of its network namespace
     max_pods: int = 2000
     hide: tuple[str, ...] = ()  # paths of the machine that no container may see

@@ -11,7 +11,7 @@ from typing import Any
 
 from netkube.api.meta import Object
 from netkube.node.environment import ConfigError, command_line
-from netkube.node.expansion import expand
+from netkube.node.expansion import expand, references_in
 from netkube.node.plan import StartContainer
 from netkube.node.podspec import IMAGE_ANNOTATION, RESTARTS_ANNOTATION
 from netkube.runtime.cri import DEFAULT_CAPABILITIES, ContainerConfig, Mount
@@ -116,8 +116,19 @@ def _source(mount: Mapping[str, Any], variables: Mapping[str, str], files: PodFi
     directory = files.volumes.get(mount['name'])
     if directory is None:
         raise ConfigError(f'cannot find volume "{mount["name"]}" to mount')
-    sub_path = mount.get('subPath') or expand(mount.get('subPathExpr', ''), variables)
+    sub_path = mount.get('subPath') or _expanded_sub_path(mount.get('subPathExpr', ''), variables)
     return resolve_sub_path(directory, sub_path) if sub_path else directory
+
+
+def _expanded_sub_path(expression: str, variables: Mapping[str, str]) -> str:
+    """Unlike a command's, all its variables must be there, and must not be empty."""
+    missing = sorted({name for name in references_in(expression) if not variables.get(name)})
+    if missing:
+        raise ConfigError(f'missing value for {", ".join(missing)}')
+    sub_path = expand(expression, variables)
+    if sub_path.startswith('/'):
+        raise ConfigError(f'error SubPath `{sub_path}` must not be an absolute path')
+    return sub_path
 
 
 def resolve_sub_path(directory: Path, sub_path: str) -> Path:

@@ -11,6 +11,11 @@ from collections.abc import Mapping
 REFERENCE = re.compile(r'\$(?:\$|\(([^)]*)\))')
 
 
+def references_in(text: str) -> list[str]:
+    """The names that ``text`` refers to."""
+    return [name for name in REFERENCE.findall(text) if name]
+
+
 def expand(text: str, variables: Mapping[str, str]) -> str:
     if '$' not in text:
         return text

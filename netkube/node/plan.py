@@ -108,7 +108,7 @@ def plan_pod(pod: Object, observed: Observed, now: datetime) -> Plan:
             actions.append(decision)
     if not observed.sandbox and any(isinstance(action, StartContainer) for action in actions):
         return Plan((CreateSandbox(),), waiting)
-    return Plan((*actions, *_outdated(pod, observed)), waiting, _earliest(waiting, _deadline(pod), now))
+    return Plan((*actions, *_outdated(pod, observed)), waiting, _earliest(waiting, _deadline(pod)))
 
 
 def plan_end(observed: Observed, message: str = 'Stopping container {name}') -> Plan:
@@ -263,8 +263,9 @@ def _deadline(pod: Object) -> datetime | None:
     return parse_timestamp(start) + timedelta(seconds=seconds)
 
 
-def _earliest(waiting: Mapping[str, Waiting], deadline: datetime | None, now: datetime) -> datetime | None:
+def _earliest(waiting: Mapping[str, Waiting], deadline: datetime | None) -> datetime | None:
+    """A deadline that goes by while a plan is made counts, too: nobody else would look again."""
     times = [wait.until for wait in waiting.values() if wait.until is not None]
-    if deadline is not None and deadline > now:
+    if deadline is not None:
         times.append(deadline)
     return min(times, default=None)

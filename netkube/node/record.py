@@ -40,17 +40,18 @@ class PodRecord:
         if self.pod is None or _version(pod) > _version(self.pod):
             self.pod = pod
 
-    def see_container(self, status: ContainerStatus) -> None:
-        """Take the runtime's word, unless it is older than what is known."""
+    def see_container(self, status: ContainerStatus) -> bool:
+        """Take the runtime's word, unless it is older than what is known; whether it was news."""
         known = self.containers.get(status.id)
-        if known is not None and ORDER[status.state] < ORDER[known.state]:
-            return
+        if known is not None and (known == status or ORDER[status.state] < ORDER[known.state]):
+            return False
         self.containers[status.id] = status
         if status.state == EXITED:
             self.stopping.pop(status.id, None)
             self.cancel_tasks(status.id)
             if status.id in self._ended:
                 self._ended.pop(status.id).set()
+        return True
 
     def forget_container(self, id: str) -> None:
         self.containers.pop(id, None)

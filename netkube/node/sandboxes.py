@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Callable
 from datetime import datetime
@@ -55,7 +56,7 @@ class Sandboxes:
         payloads = payloads_of(context)
         created, written = await asyncio.gather(
             self._create_namespace(record, context.pod, address),
-            asyncio.to_thread(self._write_files, context.pod, address, payloads),
+            self._write_files(context.pod, address, payloads),
             return_exceptions=True,
         )
         if isinstance(created, BaseException):
@@ -79,7 +80,7 @@ class Sandboxes:
         """Bring the files that follow API objects up to date. MountFailed: they stay as they are."""
         payloads = payloads_of(context)
         if payloads != record.payloads:
-            await asyncio.to_thread(write_volumes, context.pod, payloads, self.roots(record.uid), self._now())
+            await self._write_volumes(context.pod, payloads)
             record.payloads = payloads
 
     async def remove(self, record: PodRecord) -> None:
@@ -105,7 +106,7 @@ class Sandboxes:
 
     def files(self, pod: Object) -> PodFiles:
         uid = pod['metadata']['uid']
-        etc = self._config.pod_dir(uid) / 'etc'
+        etc = self._etc(uid)
         return PodFiles(etc / 'hosts', etc / 'resolv.conf', volume_directories(pod, self.roots(uid)))
 
     async def _create_namespace(self, record: PodRecord, pod: Object, address: IPv4Address) -> None:
@@ -122,15 +123,22 @@ class Sandboxes:
             self.addresses.release(record.uid)
             raise SandboxFailed(f'Failed to create pod sandbox: network: {error}') from error
 
-    def _write_files(self, pod: Object, address: IPv4Address, payloads: dict[str, Payload | None]) -> None:
-        """Blocking. /etc/hosts, /etc/resolv.conf and the volumes."""
-        uid, domain = pod['metadata']['uid'], self._config.cluster_domain
-        etc = self._config.pod_dir(uid) / 'etc'
-        etc.mkdir(parents=True, exist_ok=True)
-        (etc / 'hosts').write_text(hosts_file(pod, str(address), domain))
+    def _etc(self, uid: str) -> Path:
+        return self._config.pod_memory_dir(uid) / 'etc'
+
+    async def _write_files(self, pod: Object, address: IPv4Address, payloads: dict[str, Payload | None]) -> None:
+        """The files of /etc are in memory, where no write has to wait: a thread would take longer to wake up."""
+        domain, etc = self._config.cluster_domain, self._etc(pod['metadata']['uid'])
         resolver = resolver_config(pod, domain=domain, dns_vip=self._config.dns_vip, machine=self._machine_resolver)
+        os.makedirs(etc, exist_ok=True)
+        (etc / 'hosts').write_text(hosts_file(pod, str(address), domain))
         (etc / 'resolv.conf').write_text(str(resolver))
-        write_volumes(pod, payloads, self.roots(uid), self._now())
+        if payloads:
+            await self._write_volumes(pod, payloads)
+
+    async def _write_volumes(self, pod: Object, payloads: dict[str, Payload | None]) -> None:
+        roots = self.roots(pod['metadata']['uid'])
+        await asyncio.to_thread(write_volumes, pod, payloads, roots, self._now())
 
 
 def _reserved(config: NodeConfig) -> tuple[IPv4Address, ...]:

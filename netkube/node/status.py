@@ -61,7 +61,7 @@ def pod_status(pod: Object, facts: Facts, now: datetime) -> Object:
         'startTime': old.get('startTime') or timestamp(now),
         'containerStatuses': rows,
     }
-    if facts.failure:
+    if facts.failure and facts.ended:  # reason and message come with the phase
         status['reason'], status['message'] = facts.failure
     if pod_ip := facts.pod_ip or old.get('podIP'):
         status |= {'podIP': pod_ip, 'podIPs': [{'ip': pod_ip}]}

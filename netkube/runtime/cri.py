@@ -17,11 +17,10 @@ DEFAULT_CAPABILITIES = (
     'NET_BIND_SERVICE', 'SYS_CHROOT', 'KILL', 'AUDIT_WRITE',
 )  # fmt: skip
 
-# Written before any link comes up, and only where the kernel has them. The last two are containerd's
-# (enable_unprivileged_ports, enable_unprivileged_icmp).
+# Written before any link comes up, and only where the kernel has them; ``all`` is for links to come, too. The last
+# two are containerd's (enable_unprivileged_ports, enable_unprivileged_icmp).
 DEFAULT_SYSCTLS: Mapping[str, str] = {
     'net.ipv6.conf.all.disable_ipv6': '1',
-    'net.ipv6.conf.default.disable_ipv6': '1',
     'net.bridge.bridge-nf-call-iptables': '0',
     'net.ipv4.ip_unprivileged_port_start': '0',
     'net.ipv4.ping_group_range': '0 2147483647',

@@ -98,8 +98,8 @@ class Launcher:
         run.channel.close()
         if not run.container.refusal:
             run.container.started(self._now())
+            run.container.begun.open()  # who started it is answered first: the event is no news then
             self.on_change(run.container.status)
-            run.container.begun.open()
 
     def _take_exit(self, run: Run, wait_status: int) -> None:
         if run.channel.fileno() >= 0:  # the end came to our notice before the start

@@ -148,6 +148,8 @@ class Scheduler:
         if (current.get('status'), current.get('reason'), current.get('message')) == ('False', reason, message):
             return
         condition = {'type': 'PodScheduled', 'status': 'False', 'reason': reason, 'message': message}
+        if generation := pod['metadata'].get('generation'):
+            condition['observedGeneration'] = generation
         if current.get('status') != 'False':
             condition['lastTransitionTime'] = timestamp(self._now())
         patch = {'status': {'conditions': [condition]}}

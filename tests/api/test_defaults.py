@@ -78,6 +78,12 @@ def test_volumes(given, made):
     assert volumes == [{'name': 'v', **made}]
 
 
+def test_a_divisor_is_always_shown():
+    reference = {'resourceFieldRef': {'resource': 'limits.cpu'}}
+    made = created(PODS, pod_with(env=[{'name': 'A', 'valueFrom': reference}]))['spec']
+    assert made['containers'][0]['env'][0]['valueFrom']['resourceFieldRef']['divisor'] == '0'
+
+
 def test_service_account_has_two_names():
     spec = created(PODS, pod(serviceAccount='robot'))['spec']
     assert (spec['serviceAccountName'], spec['serviceAccount']) == ('robot', 'robot')

@@ -63,7 +63,8 @@ def test_a_gated_pod_is_not_scheduled():
 
 
 @pytest.mark.parametrize('resource, obj, status', [
-    (DEPLOYMENTS, deployment(), {}), (REPLICASETS, deployment(), {}), (SERVICES, service(), {'loadBalancer': {}}),
+    (DEPLOYMENTS, deployment(), {}), (REPLICASETS, deployment(), {'replicas': 0}),
+    (SERVICES, service(), {'loadBalancer': {}}),
     (NAMESPACES, {'metadata': {'name': 'n'}}, {'phase': 'Active'}),
 ])  # fmt: skip
 def test_status_is_not_taken_on_create(resource, obj, status):

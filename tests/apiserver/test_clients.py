@@ -49,6 +49,23 @@ async def test_apply_get_change_delete(api: ServedApi) -> None:
     assert 'Terminating' in await api.kubectl('get', 'ns', 'team')
 
 
+async def test_create_sends_protobuf(api: ServedApi) -> None:
+    for words in (
+        'namespace team', 'configmap c --from-literal=a=b', 'secret generic s --from-literal=a=b', 'serviceaccount sa',
+        'service clusterip one --tcp=80:http', 'service nodeport two --tcp=81:8081 --node-port=30080',
+        'service externalname three --external-name=example.com',
+        'deployment web --image=none --replicas=2 --port=80 -- sleep 1',
+    ):  # fmt: skip
+        assert (await api.kubectl('create', *words.split())).endswith(' created\n')
+    assert await api.kubectl('get', 'secret/s', '-o', 'jsonpath={.data} {.type}') == '{"a":"Yg=="} Opaque'
+    ports = await api.kubectl('get', 'services', '-o', 'jsonpath={.items[*].spec.ports[*].targetPort}')
+    assert ports == 'http 8081'
+    path = '{.spec.replicas} {.spec.strategy.rollingUpdate.maxSurge} {.spec.template.spec.containers[0].ports[0]}'
+    web = await api.kubectl('get', 'deployment/web', '-o', f'jsonpath={path}')
+    assert web == '2 25% {"containerPort":80,"protocol":"TCP"}'
+    assert 'configmaps "c" already exists' in await api.kubectl('create', 'configmap', 'c', code=1)
+
+
 async def test_errors_are_kubernetes_own(api: ServedApi) -> None:
     bad = MANIFEST.replace('replicas: 3', 'replicas: three')
     assert 'json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32' in (

@@ -10,7 +10,7 @@ from netkube.api.errors import ApiError
 from netkube.api.meta import Object
 from netkube.api.resources import CONFIGMAPS, DEPLOYMENTS, ENDPOINTS, NAMESPACES, PODS
 from netkube.apiserver.registry import Registry
-from netkube.client.interface import JSON_PATCH, STRATEGIC_MERGE_PATCH
+from netkube.client.interface import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
 
 
 def configmap(name: str = 'cm', **data: str) -> Object:
@@ -166,6 +166,13 @@ async def test_a_pod_with_an_unknown_service_account_is_forbidden(registry: Regi
     error = await refusal(registry.create(PODS, {'metadata': {'name': 'p', 'namespace': 'default'}, 'spec': spec}))
     why = 'error looking up service account default/robot: serviceaccount "robot" not found'
     assert str(error) == f'pods "p" is forbidden: {why}'
+
+
+@pytest.mark.parametrize('content_type', [MERGE_PATCH, STRATEGIC_MERGE_PATCH])
+async def test_scale_is_patched(registry: Registry, content_type: str) -> None:
+    await registry.create(DEPLOYMENTS, deployment())
+    await registry.patch(DEPLOYMENTS, 'default', 'web', {'spec': {'replicas': 3}}, content_type, 'scale')
+    assert (await registry.get(DEPLOYMENTS, 'default', 'web'))['spec']['replicas'] == 3
 
 
 async def test_scale_sets_replicas_and_nothing_else(registry: Registry) -> None:

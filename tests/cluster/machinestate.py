@@ -35,7 +35,8 @@ def marked(cluster: Cluster) -> Cluster:
 
 
 def cgroups(cluster: Cluster) -> list[str]:
-    return [str(found) for tree in cgroup_trees() for found in tree.rglob(f'netkube-{cluster.name}*')]
+    """Its own, which all begin at the top; other clusters' come and go meanwhile."""
+    return [str(found) for tree in cgroup_trees() for found in tree.glob(f'netkube-{cluster.name}*')]
 
 
 def cgroup_trees() -> list[Path]:

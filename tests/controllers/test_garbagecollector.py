@@ -100,6 +100,16 @@ async def test_foreground_the_owner_goes_last(collected: Cluster) -> None:
     await eventually(lambda: left(collected))
 
 
+async def test_a_circle_of_owners_does_not_wait_for_ever(collected: Cluster) -> None:
+    one = await add(collected, 'one')
+    two = await add(collected, 'two', one)
+    three = await add(collected, 'three', two)
+    references = {'ownerReferences': config_map('one', three)['metadata']['ownerReferences']}
+    await collected.api.patch(CONFIGMAPS, *key_of(one), {'metadata': references})
+    await collected.api.delete(CONFIGMAPS, *key_of(one), propagation_policy='Foreground')
+    await eventually(lambda: left(collected))
+
+
 async def test_orphans_are_let_go(collected: Cluster) -> None:
     owner = await add(collected, 'owner')
     await add(collected, 'child', owner)

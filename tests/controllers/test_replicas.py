@@ -124,7 +124,7 @@ def test_a_large_object_rests_longer() -> None:
     clock = SimpleNamespace(now=10.0)
     pace = Pace(0.5, clock=lambda: clock.now)
     assert pace.rests(KEY) == 0
-    pace.wrote(KEY, 4)
+    pace.worked(KEY, 4)
     clock.now = 11.5
     assert pace.rests(KEY) == 0.5
     clock.now = 12.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -149,3 +150,19 @@ async def test_terminating_pods_are_counted_apart(replicas: Cluster) -> None:
 
     await eventually(counted)
     assert await has_pods(replicas, 2)
+
+
+async def test_pods_that_become_ready_one_by_one_are_counted_in_batches(replicas: Cluster) -> None:
+    await replicas.api.create(REPLICASETS, replica_set(replicas=100))
+    await eventually(lambda: has_pods(replicas, 100))
+    watch = replicas.api.store.watch('replicasets.apps/', replicas.api.store.revision)
+    for each in await replicas.list(PODS):
+        await replicas.make_ready(each)
+        for _ in range(5):
+            await asyncio.sleep(0)  # the controllers have their turn
+
+    async def all_available() -> bool:
+        return (await status(replicas)).get('availableReplicas') == 100
+
+    await eventually(all_available)
+    assert len(watch.pending()) < 50

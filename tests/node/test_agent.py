@@ -116,6 +116,7 @@ async def test_a_deleted_pod_gets_its_grace_period(kubelet: Lab) -> None:
     assert (await follow).splitlines() == ['up', 'asked', 'ready to go']
     await kubelet.has_event('Normal', 'Killing', 'Stopping container c')
     assert not kubelet.config.pod_dir(uid).exists()
+    assert not kubelet.config.pod_memory_dir(uid).exists()
     assert not await kubelet.agent._runtime.list_pod_sandboxes()
     assert not await kubelet.agent._network.ports()
 
@@ -200,6 +201,8 @@ async def test_a_pod_past_its_active_deadline_fails(kubelet: Lab) -> None:
     )
     pod = await kubelet.until(lambda pod: pod['status']['phase'] == 'Failed')
     assert pod['status']['reason'] == 'DeadlineExceeded'
+    message = 'Pod was active on the node longer than the specified deadline'
+    await kubelet.has_event('Normal', 'DeadlineExceeded', message)
 
 
 async def test_a_pod_that_was_removed_by_force_is_torn_down(kubelet: Lab) -> None:

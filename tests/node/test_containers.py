@@ -81,6 +81,22 @@ def test_run_as_non_root_is_refused_to_root():
     assert config(container(securityContext={'runAsNonRoot': True, 'runAsUser': 1})).user == 1
 
 
+@pytest.mark.parametrize(
+    'expression, variables, message',
+    [
+        ('$(B)/$(A)', {}, 'missing value for A, B'),
+        ('$(A)', {'A': ''}, 'missing value for A'),
+        ('$(A)', {'A': '/etc'}, 'error SubPath `/etc` must not be an absolute path'),
+        ('$(A)', {'A': '..'}, 'subPath ".." is not inside its volume'),
+    ],
+)
+def test_the_variables_of_a_sub_path_must_be_there(expression, variables, message):
+    one = container(volumeMounts=[{'name': 'v', 'mountPath': '/v', 'subPathExpr': expression}])
+    with pytest.raises(ConfigError) as error:
+        config(one, variables)
+    assert str(error.value) == message
+
+
 def test_sub_paths_stay_inside_their_volume(tmp_path):
     assert resolve_sub_path(tmp_path, 'a/b') == tmp_path / 'a' / 'b' and (tmp_path / 'a' / 'b').is_dir()
     (tmp_path / 'out').symlink_to('/etc')

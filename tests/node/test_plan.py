@@ -152,6 +152,12 @@ def test_the_active_deadline():
     assert plan_pod(limited, up(running()), NOW).look_again == NOW + seconds(5)
 
 
+def test_a_deadline_that_goes_by_while_the_plan_is_made_is_looked_at_again():
+    limited = pod(activeDeadlineSeconds=10)
+    limited['status']['startTime'] = '2026-01-02T03:04:00Z'
+    assert plan_pod(limited, up(running()), NOW + seconds(6)).look_again == NOW + seconds(5)
+
+
 @pytest.mark.parametrize('code, restarts', [(42, True), (1, False)])
 def test_restart_rules_of_a_container_come_before_its_policy(code, restarts):
     rules = [{'action': 'Restart', 'exitCodes': {'operator': 'In', 'values': [42]}}]

@@ -133,6 +133,11 @@ def test_a_failure_has_its_reason():
     assert (status['phase'], status['reason'], status['message']) == ('Failed', 'DeadlineExceeded', 'too long')
 
 
+def test_a_failure_is_told_when_nothing_runs_any_more():
+    status = status_of(pod(), running(), failure=('DeadlineExceeded', 'too long'))
+    assert status['phase'] == 'Running' and not {'reason', 'message'} & status.keys()
+
+
 def test_the_api_remembers_what_the_runtime_has_lost():
     lost = pod(*TWO)
     lost['status'] = status_of(lost, running('a', attempt=2), exited('b', code=5))

@@ -87,6 +87,8 @@ def default_container(container: dict[str, Any]) -> None:
 def _default_env(source: dict[str, Any]) -> None:
     if 'fieldRef' in source:
         source['fieldRef'].setdefault('apiVersion', 'v1')
+    if 'resourceFieldRef' in source:
+        source['resourceFieldRef'].setdefault('divisor', '0')  # a plain Quantity: never left out
     if 'fileKeyRef' in source:
         source['fileKeyRef'].setdefault('optional', False)
 

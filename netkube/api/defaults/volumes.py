@@ -48,6 +48,8 @@ def _default_downward_items(source: dict[str, Any]) -> None:
     for item in source.get('items') or ():
         if 'fieldRef' in item:
             item['fieldRef'].setdefault('apiVersion', 'v1')
+        if 'resourceFieldRef' in item:
+            item['resourceFieldRef'].setdefault('divisor', '0')  # a plain Quantity: never left out
 
 
 def _default_image(image: dict[str, Any]) -> None:

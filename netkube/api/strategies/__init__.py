@@ -52,6 +52,10 @@ def _create_without_status(obj: Object) -> None:
     obj['status'] = {}
 
 
+def _create_replicaset(replicaset: Object) -> None:
+    replicaset['status'] = {'replicas': 0}  # no omitempty
+
+
 def _create_namespace(namespace: Object) -> None:
     namespace['status'] = {'phase': 'Active'}
     finalizers = namespace.setdefault('spec', {}).setdefault('finalizers', [])
@@ -95,7 +99,7 @@ _STRATEGIES: dict[Resource, Strategy] = {
     SECRETS: Strategy(update=_update_secret),
     DEPLOYMENTS: Strategy(True, _create_without_status, status_update=_update_deployment_status,
                           changes=_spec_and_annotations),
-    REPLICASETS: Strategy(True, _create_without_status, changes=_spec),
+    REPLICASETS: Strategy(True, _create_replicaset, changes=_spec),
     ENDPOINTSLICES: Strategy(changes=_content_and_labels),
 }
 
