@@ -28,17 +28,22 @@ PATCHES: dict[str, Apply] = {
 }
 
 
-def patched(resource: Resource, obj: Object, patch: Any, content_type: str) -> Object:
-    """The object after the patch, a new one. ApiError 400, 415, 422."""
-    apply = PATCHES.get(content_type)
+def check_patch_type(content_type: str) -> None:
+    """ApiError 415."""
     if content_type == APPLY_PATCH:
-        raise unsupported_media_type('server-side apply (application/apply-patch+yaml) is not supported yet')
-    if apply is None:
+        instead = 'kubectl apply without --server-side and helm with --server-side=false do the same without it'
+        raise unsupported_media_type(f'server-side apply ({APPLY_PATCH}) is not supported yet: {instead}')
+    if content_type not in PATCHES:
         accepted = ', '.join(PATCHES)
         raise unsupported_media_type(
             f'the body of the request was in an unknown format - accepted media types include: {accepted}'
         )
-    result = apply(resource, obj, patch)
+
+
+def patched(resource: Resource, obj: Object, patch: Any, content_type: str) -> Object:
+    """The object after the patch, a new one. ApiError 400, 415, 422."""
+    check_patch_type(content_type)
+    result = PATCHES[content_type](resource, obj, patch)
     if not isinstance(result, dict) or not isinstance(result.get('metadata'), dict):
         raise bad_request(f'cannot restore struct from: {type(result).__name__}')
     check_identity(resource, obj, result)

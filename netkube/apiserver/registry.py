@@ -19,7 +19,7 @@ from netkube.apiserver import subresources
 from netkube.apiserver.allocation import NODE_PORTS, ServiceAllocator
 from netkube.apiserver.create import create
 from netkube.apiserver.delete import DeleteOptions, delete
-from netkube.apiserver.patch import patched
+from netkube.apiserver.patch import check_patch_type, patched
 from netkube.apiserver.selection import Selection
 from netkube.apiserver.storage import Storage, prefix
 from netkube.apiserver.update import update, update_status
@@ -156,6 +156,7 @@ class Registry:
 
         ``check`` may refuse the object that comes out, before fields that are unknown are dropped from it.
         """
+        check_patch_type(content_type)  # first: server-side apply would create what is not there
         current = self.storage.object(self.storage.get(resource, namespace, name))
         shown_as = resource
         if subresource == 'scale':

@@ -142,6 +142,7 @@ class ControlPlane:
         scheduler = Scheduler(self._informers, self._recorder('default-scheduler'))
         components: dict[str, Coroutine[Any, Any, None]] = {
             'Node': self._agent.run(),
+            'network': self._network.run(),
             'proxy': self._proxy.run(),
             'scheduler': scheduler.run(),
             **{controller.component: controller.run() for controller in controllers},

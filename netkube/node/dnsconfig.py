@@ -77,7 +77,7 @@ def _by_policy(
     policy = spec.get('dnsPolicy', 'ClusterFirst')
     if policy == 'None':
         return ResolverConfig()
-    if policy == 'Default' or (policy == 'ClusterFirst' and spec.get('hostNetwork')):
+    if policy == 'Default':  # not ClusterFirst with hostNetwork, as upstream: no Pod is on the machine's network yet
         return machine
     searches = (f'{namespace}.svc.{domain}', f'svc.{domain}', domain, *machine.searches)
     return ResolverConfig((dns_vip,), searches, ('ndots:5',))

@@ -65,7 +65,7 @@ class Handlers:
         elif action := handler.get('sleep'):
             await asyncio.sleep(min(action['seconds'], timeout))
         else:
-            raise HandlerFailed(f'netkube cannot do {", ".join(set(handler) & {"grpc"}) or "this kind of"} probe yet')
+            raise HandlerFailed('netkube cannot do this kind of handler')
 
     async def _tcp(self, action: Mapping[str, Any], target: Target, timeout: float) -> None:
         host, port = action.get('host') or target.pod_ip, resolve_port(action['port'], target.container)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netkube.api.meta import Object
-from netkube.node.podspec import all_containers
 
 POD_FIELDS = (
     'hostNetwork',
@@ -31,8 +30,11 @@ def unhonoured(pod: Object) -> list[str]:
     for sysctl in (spec.get('securityContext') or {}).get('sysctls') or ():
         if not is_network_sysctl(sysctl['name']):
             fields.append(f'spec.securityContext.sysctls[{sysctl["name"]}]')
-    for container in all_containers(pod):
-        fields += _of_container(container, f'spec.containers[{container["name"]}]')
+    if spec.get('hostUsers') is False:
+        fields.append('spec.hostUsers')
+    for list_name in ('initContainers', 'containers'):
+        for container in spec.get(list_name) or ():
+            fields += _of_container(container, f'spec.{list_name}[{container["name"]}]')
     for volume in spec.get('volumes') or ():
         if (volume.get('emptyDir') or {}).get('sizeLimit'):
             fields.append(f'spec.volumes[{volume["name"]}].emptyDir.sizeLimit')
@@ -47,8 +49,15 @@ def is_network_sysctl(name: str) -> bool:
 def _of_container(container: Object, path: str) -> Iterator[str]:
     yield from (f'{path}.{name}' for name in CONTAINER_FIELDS if container.get(name))
     yield from _asked(container.get('securityContext') or {}, CONTAINER_SECURITY, f'{path}.securityContext')
-    limits = (container.get('resources') or {}).get('limits') or {}
-    yield from (f'{path}.resources.limits.{name}' for name in limits)
+    resources = container.get('resources') or {}
+    yield from (f'{path}.resources.limits.{name}' for name in resources.get('limits') or ())
+    if resources.get('claims'):
+        yield f'{path}.resources.claims'
+    for port in container.get('ports') or ():
+        if port.get('hostPort'):
+            yield f'{path}.ports[{port["containerPort"]}].hostPort'
+    if (container.get('lifecycle') or {}).get('stopSignal'):
+        yield f'{path}.lifecycle.stopSignal'
     for kind in ('livenessProbe', 'readinessProbe', 'startupProbe'):
         if (container.get(kind) or {}).get('grpc'):
             yield f'{path}.{kind}.grpc'
@@ -58,7 +67,12 @@ def _of_container(container: Object, path: str) -> Iterator[str]:
 
 
 def _asked(context: Object, names: tuple[str, ...], path: str) -> list[str]:
-    return [f'{path}.{name}' for name in names if context.get(name) not in DEFAULTS]
+    return [f'{path}.{name}' for name in names if _kind_of(context.get(name)) not in DEFAULTS]
+
+
+def _kind_of(value: object) -> object:
+    """A profile is what its type says; other values are themselves."""
+    return value['type'] if isinstance(value, dict) and 'type' in value else value
 
 
 def message(fields: list[str]) -> str:

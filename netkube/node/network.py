@@ -47,6 +47,7 @@ SETTINGS = (
     ('net/bridge/bridge-nf-call-ip6tables', 0),
     ('net/bridge/bridge-nf-call-arptables', 0),
 )
+KEEP_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,11 @@ def link_name(pod_uid: str) -> str:
     return PORT_PREFIX + digest[: NAME_LENGTH - len(PORT_PREFIX)]
 
 
+def write_settings() -> None:
+    for name, value in SETTINGS:
+        sysctl.write_if_present(name, value)
+
+
 def delete_unplugged() -> None:
     """For a thread of its own: all links marked so far are deleted at once."""
     with closing(Netlink()) as netlink:
@@ -91,6 +97,12 @@ class NodeNetwork:
         """The Node's namespace, settings, bridge and routes are there; ports of Pods that have gone are not."""
         await asyncio.to_thread(namespaces.ensure, self.config.netns)
         await self._thread.run(self._plane.ensure)
+
+    async def run(self) -> None:
+        """Keeps the settings as they are to be: Docker, for one, loads br_netfilter at its start."""
+        while True:
+            await asyncio.sleep(KEEP_SECONDS)
+            await self._thread.run(write_settings)
 
     async def plug(self, pod_uid: str, netns: str, address: IPv4Address) -> None:
         """The namespace (a name under /run/netns) has ``eth0`` with the address, and is reached by it.
@@ -135,8 +147,7 @@ class Plane:
         self._addresses: dict[str, IPv4Address] = {}
 
     def ensure(self) -> None:
-        for name, value in SETTINGS:
-            sysctl.write_if_present(name, value)
+        write_settings()
         netlink = self._opened()
         config = self._config
         if not find_link(netlink, config.bridge):

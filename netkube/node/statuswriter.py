@@ -17,9 +17,8 @@ async def write_status(client: Client, record: PodRecord, make: Callable[[Object
         status = make(record.pod)
         if status == record.pod.get('status'):
             return
-        written = {field: record.pod[field] for field in ('apiVersion', 'kind', 'metadata')} | {'status': status}
         try:
-            record.pod = await client.update(PODS, written, 'status')
+            record.pod = await client.update(PODS, {**record.pod, 'status': status}, 'status')
             return
         except ApiError as error:
             if error.code == 404:

@@ -40,7 +40,7 @@ options ndots:2 edns0
     [
         ({}, CLUSTER),
         ({'dnsPolicy': 'ClusterFirst'}, CLUSTER),
-        ({'dnsPolicy': 'ClusterFirst', 'hostNetwork': True}, MACHINES),
+        ({'dnsPolicy': 'ClusterFirst', 'hostNetwork': True}, CLUSTER),  # no Pod is on the machine's network yet
         ({'dnsPolicy': 'ClusterFirstWithHostNet', 'hostNetwork': True}, CLUSTER),
         ({'dnsPolicy': 'Default'}, MACHINES),
         ({'dnsPolicy': 'None', 'dnsConfig': {'nameservers': ['8.8.8.8']}}, 'nameserver 8.8.8.8\n'),

@@ -12,7 +12,7 @@ from network.packets import Killed, killed_after, listening, network_state, run,
 
 from netkube.network import namespaces, sysctl
 from netkube.network.namespaces import inside, opened
-from netkube.node.network import NodeNetwork, NodeNetworkConfig, link_name
+from netkube.node.network import SETTINGS, NodeNetwork, NodeNetworkConfig, link_name
 from netkube.testing import eventually
 
 CONFIG = NodeNetworkConfig(
@@ -131,6 +131,23 @@ async def test_bridged_frames_do_not_pass_through_iptables(node):
         for name in ('iptables', 'ip6tables', 'arptables'):
             setting = f'net/bridge/bridge-nf-call-{name}'
             assert not (sysctl.FOLDER / setting).exists() or sysctl.read(setting) == '0'
+
+
+async def test_settings_are_kept_when_br_netfilter_is_loaded_later(node):
+    with opened(CONFIG.netns) as namespace, inside(namespace):
+        names = [name for name, _ in SETTINGS if (sysctl.FOLDER / name).exists()]
+        before = {name: sysctl.read(name) for name in names}
+        for name in names:  # all of them are 0 or 1
+            sysctl.write(name, 1 - int(before[name]))
+
+    def seen() -> bool:
+        with opened(CONFIG.netns) as namespace, inside(namespace):
+            return {name: sysctl.read(name) for name in names} == before
+
+    assert not seen()
+    keeping = asyncio.create_task(node.run())
+    await eventually(seen, timeout=5)
+    keeping.cancel()
 
 
 async def test_the_ports_are_named_after_the_pods(node, a, b):

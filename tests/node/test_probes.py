@@ -139,8 +139,8 @@ async def test_what_failed_is_said_in_gos_words():
         assert 'malformed HTTP response "SSH-2.0-x"' in await failure({'httpGet': {'port': port}})
 
 
-async def test_grpc_is_refused_by_name():
-    assert await failure({'grpc': {'port': 1}}) == 'netkube cannot do grpc probe yet'
+def test_a_grpc_probe_is_not_asked_as_it_could_only_fail():
+    assert not list(parse_probes({'name': 'c', 'livenessProbe': {'grpc': {'port': 1}}}))
 
 
 class Clock:

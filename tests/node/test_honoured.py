@@ -1,0 +1,17 @@
+"""What a Pod asks for and does not get is named by its path."""
+
+from netkube.node.honoured import unhonoured
+
+
+def test_an_init_container_is_named_as_one():
+    asked = {'initContainers': [{'name': 'first', 'tty': True}], 'containers': []}
+    assert unhonoured({'spec': asked}) == ['spec.initContainers[first].tty']
+
+
+def test_a_profile_that_says_unconfined_asks_for_nothing():
+    assert unhonoured({'spec': {'containers': [], 'securityContext': {'seccompProfile': {'type': 'Unconfined'}}}}) == []
+
+
+def test_a_port_of_the_machine_and_user_namespaces():
+    asked = {'hostUsers': False, 'containers': [{'name': 'c', 'ports': [{'containerPort': 80, 'hostPort': 8080}]}]}
+    assert unhonoured({'spec': asked}) == ['spec.hostUsers', 'spec.containers[c].ports[80].hostPort']
