@@ -10,7 +10,7 @@ import click
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object
-from netkube.api.resources import Resource
+from netkube.api.resources import NAMESPACES, Resource
 from netkube.cli import manifests
 from netkube.cli.connection import Connection
 from netkube.cli.manifests import ManifestError
@@ -65,24 +65,35 @@ def delete(
     options = _options(1 if now else 0 if force and grace_period < 0 else grace_period, cascade)
     verb = 'force deleted' if force else 'deleted'
     gone: list[tuple[Doomed, str]] = []
-    for resource, namespace, name in doomed:
+    for item in doomed:
         try:
-            answer = connection.delete(resource.path(namespace, name), options)
+            gone.append((item, _delete(connection, item, options)))
         except ApiError as error:
-            if error.code == 404 and ignore_not_found:
+            if error.code != 404 or not (ignore_not_found or _went_with_its_namespace(item, gone)):
+                click.echo(refusal(error), err=True)
+                failed = True
                 continue
-            click.echo(refusal(error), err=True)
-            failed = True
-            continue
-        uid = answer.get('metadata', {}).get('uid') or answer.get('details', {}).get('uid', '')
-        gone.append(((resource, namespace, name), uid))
-        click.echo(_sentence(resource, namespace, name, verb, settings.output))
+            if ignore_not_found:
+                continue
+        click.echo(_sentence(*item, verb, settings.output))
     if wait and not force:
         deadline = time.monotonic() + timeout if timeout else None
         for item, uid in gone:
             failed |= not _wait_gone(connection, item, uid, deadline)
     if failed:
         sys.exit(1)
+
+
+def _delete(connection: Connection, item: Doomed, options: Object) -> str:
+    """The uid of what is being deleted."""
+    resource, namespace, name = item
+    answer = connection.delete(resource.path(namespace, name), options)
+    return answer.get('metadata', {}).get('uid') or answer.get('details', {}).get('uid', '')
+
+
+def _went_with_its_namespace(item: Doomed, gone: list[tuple[Doomed, str]]) -> bool:
+    """A manifest names the namespace first; what is in it may be gone before it is its turn."""
+    return any(resource is NAMESPACES and name == item[1] for (resource, _, name), _ in gone)
 
 
 def _sentence(resource: Resource, namespace: str, name: str, verb: str, output: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Key, Object, is_deleting, key_of, utc_now
@@ -84,12 +84,18 @@ def namespace_is_terminating(error: ApiError) -> bool:
     return any(cause.get('reason') == 'NamespaceTerminating' for cause in causes)
 
 
+# Whoever deletes a namespace and then, by name, what is in it (``kubectl delete -f`` does) shall find it. Upstream
+# waits 5 s, for other API servers to notice.
+GRACE = timedelta(seconds=0.5)
+
+
 class NamespaceController:
     component = 'namespace-controller'
 
     def __init__(self, informers: Informers, recorder: EventRecorder, now: Callable[[], datetime] = utc_now) -> None:
         self._client = informers.client
         self._now = now
+        self._seen: dict[str, datetime] = {}  # when the deletion of a namespace was noticed, by uid
         self._namespaces = informers[NAMESPACES]
         self._controller = Controller('namespace', informers, self._sync, workers=5)
         self._controller.watch(NAMESPACES, _terminating)
@@ -114,6 +120,11 @@ class NamespaceController:
             raise
         if not is_deleting(namespace) or FINALIZER not in _finalizers(namespace):
             return
+        uid = namespace['metadata']['uid']
+        rest = self._seen.setdefault(uid, self._now()) + GRACE - self._now()
+        if rest > timedelta():
+            self._controller.queue.add_after(key, rest.total_seconds())
+            return
         remaining, failed = await self._empty(key[1])
         if remaining or failed is not None:
             await self._write_conditions(namespace, remaining, failed.message if failed is not None else '')
@@ -121,6 +132,7 @@ class NamespaceController:
                 raise failed
             return
         await self._finalize(namespace)
+        del self._seen[uid]
 
     async def _empty(self, namespace: str) -> tuple[list[Remaining], ApiError | None]:
         """Delete what is there, stage by stage: what remains, because it takes time or is held, and the first error."""

@@ -175,6 +175,10 @@ class TestLogs:
         assert (status['restartCount'], status['lastState']['terminated']['exitCode']) == (1, 3)
 
 
+# The size follows the start, as with kubectl.
+SIZE = 'tty; until stty size | grep -v "^0 0"; do :; done'
+
+
 class TestExec:
     def test_output_and_exit_code(self, shop):
         done = shop.run('exec', 'talker', '--', 'sh', '-c', 'echo out; echo err >&2; exit 7')
@@ -209,7 +213,7 @@ class TestExec:
         assert done.stderr == 'Unable to use a TTY - input is not a terminal or the right kind of file\n'
 
     def test_on_a_terminal(self, shop):
-        command = subprocess.list2cmdline(shop.command('exec', '-it', 'talker', '--', 'sh', '-c', 'tty; stty size'))
+        command = subprocess.list2cmdline(shop.command('exec', '-it', 'talker', '--', 'sh', '-c', SIZE))
         done = subprocess.run(
             ['script', '-qec', f'stty rows 33 cols 77; {command}', '/dev/null'], text=True, capture_output=True
         )

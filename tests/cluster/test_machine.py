@@ -236,12 +236,13 @@ async def test_a_kill_half_way(record, monkeypatch, internet, messages, go_on):
         'ip route del 10.96.0.0/16',
         'nft delete table ip netkube-one',
         'ip -n one--node-1 route del default',
-        'ip -n one--node-1 link set machine name lost',
+        'ip -n one--node-1 link set machine down; ip -n one--node-1 link set machine name lost',  # before Linux 6.2
         'sysctl -qw net.ipv4.ip_forward=0',
     ],
 )
 async def test_what_is_missing_is_made_again(one, internet, spoil):
-    run(spoil)
+    for command in spoil.split('; '):
+        run(command)
     await one.link.ensure()
     async with listening(one.pod):
         assert await seen_as(None, one.address)
