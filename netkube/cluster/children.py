@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import dataclass
 
-from netkube.apiserver.certificates import ensure_certificates, serving_names
 from netkube.cluster import processes
 from netkube.cluster.addressing import AddressPlan
 from netkube.cluster.config import ClusterConfig
 from netkube.runtime.teardown import teardown
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """What a start waits for: a descriptor (see ``ensure_dns``), and the pid of ``fork_certificates``."""
+
+    dns_ready: int | None
+    certificates: int
 
 
 def ensure_runtime(config: ClusterConfig) -> None:
@@ -46,6 +54,8 @@ def fork_certificates(config: ClusterConfig) -> int:
     pid = os.fork()
     if pid == 0:
         try:
+            from netkube.apiserver.certificates import ensure_certificates, serving_names
+
             ensure_certificates(
                 config.pki, serving_names(str(plan.kubernetes_vip), config.domain, [str(plan.node_address)])
             )
@@ -54,3 +64,9 @@ def fork_certificates(config: ClusterConfig) -> int:
             logging.getLogger(__name__).exception('certificates')
             os._exit(1)
     return pid
+
+
+def reap_certificates(pid: int) -> None:
+    """Wait for ``fork_certificates``. ChildProcessError when it failed."""
+    if os.waitpid(pid, 0)[1]:
+        raise ChildProcessError('the certificates could not be made')

@@ -29,7 +29,7 @@ from netkube.client.kubelet import Kubelet
 from netkube.cluster import processes
 from netkube.cluster.addressing import AddressPlan
 from netkube.cluster.bootstrap import ensure_dns_service
-from netkube.cluster.children import ensure_dns
+from netkube.cluster.children import Children, ensure_dns, reap_certificates
 from netkube.cluster.config import ClusterConfig
 from netkube.cluster.machine import MachineLink
 from netkube.cluster.networks import machine_link_config, node_network_config
@@ -75,14 +75,14 @@ def node_config(config: ClusterConfig, plan: AddressPlan) -> NodeConfig:
     )
 
 
-async def run(config: ClusterConfig, progress: Progress, dns_ready: int | None) -> None:
+async def run(config: ClusterConfig, progress: Progress, children: Children) -> None:
     """The whole cluster, until SIGTERM; an exception of any component ends it."""
     main = asyncio.current_task()
     assert main is not None
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, main.cancel)
     try:
-        await ControlPlane(config).run(progress, dns_ready)
+        await ControlPlane(config).run(progress, children)
     except asyncio.CancelledError:
         log.info('stopped; Pods, their network and DNS go on')
 
@@ -114,15 +114,16 @@ class ControlPlane:
             node_name=config.node_name,
         )
 
-    async def run(self, progress: Progress, dns_ready: int | None) -> None:
+    async def run(self, progress: Progress, children: Children) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._server.run(), name='API server')
-            await self._listen()
+            await self._server.serve_unix(self._config.api_socket)
             progress.say('starting the network')
             await self._network.start()
             await self._connect_runtime()
             await (self._machine.ensure() if self._config.host_access else self._machine.remove())
-            await self._listen_in_node()
+            await asyncio.to_thread(reap_certificates, children.certificates)
+            await self._listen()
             plan = self._plan
             await ensure_kubernetes_service(
                 self._registry, str(plan.kubernetes_vip), str(plan.node_address), API_PORT_IN_CLUSTER
@@ -131,7 +132,7 @@ class ControlPlane:
             progress.say('starting controllers, Node, proxy and DNS')
             for name, component in self._components().items():
                 tasks.create_task(component, name=name)
-            await self._ready(dns_ready)
+            await self._ready(children.dns_ready)
             progress.end(READY)
 
     def _components(self) -> dict[str, Coroutine[Any, Any, None]]:
@@ -153,20 +154,15 @@ class ControlPlane:
         return components | events
 
     async def _listen(self) -> None:
-        """The unix socket for root, and TLS on this machine's loopback for everyone with a certificate."""
-        config = self._config
-        self._tls = server_context(Pki(config.pki))
-        await self._server.serve_unix(config.api_socket)
-        listener = socket.create_server(('127.0.0.1', config.api_port), backlog=1024)
-        await self._server.serve_tls(listener, self._tls)
-
-    async def _listen_in_node(self) -> None:
-        """The same API for Pods, at the Node's address."""
-        listener = namespaces.socket_in(self._config.node_netns, socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((str(self._plan.node_address), API_PORT_IN_CLUSTER))
-        listener.listen(1024)
-        await self._server.serve_tls(listener, self._tls)
+        """TLS for everyone with a certificate: on this machine's loopback, and for Pods at the Node's address."""
+        context = server_context(Pki(self._config.pki))
+        loopback = socket.create_server(('127.0.0.1', self._config.api_port), backlog=1024)
+        await self._server.serve_tls(loopback, context)
+        node = namespaces.socket_in(self._config.node_netns, socket.AF_INET, socket.SOCK_STREAM)
+        node.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        node.bind((str(self._plan.node_address), API_PORT_IN_CLUSTER))
+        node.listen(1024)
+        await self._server.serve_tls(node, context)
 
     async def _ready(self, dns_ready: int | None) -> None:
         """The rules are in the kernel, the Node takes Pods, the resolver answers."""

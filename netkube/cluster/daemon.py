@@ -15,13 +15,14 @@ import resource
 import sys
 from collections.abc import Iterator, Sequence
 
-from netkube.cluster.children import ensure_dns, ensure_runtime, fork_certificates
+from netkube.cluster.children import Children, ensure_dns, ensure_runtime, fork_certificates
 from netkube.cluster.config import load
 from netkube.cluster.progress import FAILED, Progress
 from netkube.network import namespaces
 
 
 def main(arguments: Sequence[str]) -> None:
+    gc.disable()  # until all is imported: what a start makes is there to stay
     parser = argparse.ArgumentParser(prog='python -m netkube.cluster.daemon')
     parser.add_argument('file', help="the cluster's cluster.json")
     parser.add_argument('--progress-fd', type=int)
@@ -35,8 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     progress.say('starting the runtime and the resolver')
     namespaces.ensure(config.node_netns)
     ensure_runtime(config)
-    dns_ready = ensure_dns(config)
-    making_certificates = fork_certificates(config)
+    children = Children(ensure_dns(config), fork_certificates(config))
     _raise_file_limit()
     progress.say('starting the API server')
 
@@ -45,11 +45,10 @@ def main(arguments: Sequence[str]) -> None:
     from netkube.cluster.controlplane import run
     from netkube.runtime.cri import RuntimeUnavailable
 
-    if os.waitpid(making_certificates, 0)[1]:
-        sys.exit('the certificates could not be made')
-    gc.freeze()  # what was imported stays: no need to look at it again at each collection
+    gc.freeze()  # no need to look at it again at each collection
+    gc.enable()
     try:
-        uvloop.run(run(config, progress, dns_ready))
+        uvloop.run(run(config, progress, children))
     except* RuntimeUnavailable:
         # Without the runtime its Pods are gone, too. Starting is also how to recover from anything: so start again.
         logging.getLogger(__name__).warning('the runtime has ended; starting over')
