@@ -6,14 +6,14 @@ Reasons, codes and messages are those of k8s.io/apimachinery/pkg/api/errors.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from netkube.api.resources import Resource
 
 
-@dataclass(frozen=True, slots=True)
-class FieldError:
+class FieldError(msgspec.Struct, frozen=True):
     """One fault of one field, as k8s.io/apimachinery/pkg/util/validation/field prints it."""
 
     reason: str  # FieldValueRequired, FieldValueInvalid, FieldValueNotSupported, FieldValueDuplicate, ...

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from netkube.api.errors import bad_request
 from netkube.api.fielderrors import quoted
@@ -64,8 +65,7 @@ _ZERO = {'spec.unschedulable': 'false', 'spec.hostNetwork': 'false'}
 _METADATA_READS = {path: _path(path) for path in _METADATA}
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(msgspec.Struct, frozen=True):
     """One condition; a field that is absent is the empty string."""
 
     field: str
@@ -80,8 +80,7 @@ class Term:
         return f'{self.field}{"!=" if self.negated else "="}{_escape(self.value)}'
 
 
-@dataclass(frozen=True, slots=True)
-class FieldSelector:
+class FieldSelector(msgspec.Struct, frozen=True):
     """All terms must hold."""
 
     terms: tuple[Term, ...] = ()

@@ -6,11 +6,10 @@ the informers) is derived from this table. Kubernetes: API Concepts, "Standard A
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(msgspec.Struct, frozen=True):
     """One served resource, for example ``apps/v1`` ``deployments``."""
 
     group: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +60,7 @@ class _File(msgspec.Struct):
     definitions: dict[str, msgspec.Raw] = msgspec.field(name='$defs')
 
 
-@dataclass(frozen=True, slots=True)
-class Type:
+class Type(msgspec.Struct, frozen=True):
     """``kind`` is struct, list, map, any, string, bool, int32, int64, float64, bytes, quantity, intstr, time or
     microtime."""
 
@@ -89,8 +87,7 @@ class Type:
         return self.kind
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """A property of a struct, with how strategic merge treats it."""
 
     type: Type
@@ -101,13 +98,12 @@ class Field:
     list_map_keys: tuple[str, ...] = ()
 
 
-@dataclass(slots=True, eq=False)
-class Struct:
+class Struct(msgspec.Struct, eq=False):
     """A definition. Structs may refer to one another in cycles, hence filled after creation."""
 
     name: str  # PodSpec
     definition: str  # io.k8s.api.core.v1.PodSpec
-    fields: dict[str, Field] = field(default_factory=dict)
+    fields: dict[str, Field] = msgspec.field(default_factory=dict)
 
 
 def definition_name(resource: Resource) -> str:

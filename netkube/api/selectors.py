@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+import msgspec
 
 from netkube.api.errors import ApiError, bad_request
 from netkube.api.fielderrors import invalid
@@ -19,8 +20,7 @@ _BINARY = 'in, notin, =, ==, !=, gt, lt'
 _OBJECT_OPERATORS = {'In': 'in', 'NotIn': 'notin', 'Exists': 'exists', 'DoesNotExist': '!'}
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(msgspec.Struct, frozen=True):
     """One condition on one label; ``operator`` is =, ==, !=, in, notin, exists, !, gt or lt."""
 
     key: str
@@ -56,8 +56,7 @@ class Requirement:
         return f'{self.key}{sign}{self.values[0]}'
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(msgspec.Struct, frozen=True):
     """All requirements must hold; ``nothing`` is the selector of an absent LabelSelector, which matches no object."""
 
     requirements: tuple[Requirement, ...] = ()

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from netkube.api.meta import utc_now
 
@@ -24,8 +25,7 @@ LIFETIME = timedelta(days=3650)
 BACKDATED = timedelta(hours=1)  # for clocks that differ a little
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(msgspec.Struct, frozen=True):
     """A certificate and its key, PEM, in one directory."""
 
     certificate: Path
@@ -35,8 +35,7 @@ class Pair:
         return self.certificate.exists() and self.key.exists()
 
 
-@dataclass(frozen=True, slots=True)
-class Pki:
+class Pki(msgspec.Struct, frozen=True):
     """The files of one cluster."""
 
     directory: Path

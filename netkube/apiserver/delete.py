@@ -6,9 +6,11 @@ and pkg/registry/core/pod/strategy.go for the grace period of Pods.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from netkube.api.errors import bad_request, conflict
 from netkube.api.meta import Object, parse_timestamp, timestamp
@@ -21,8 +23,7 @@ ORPHAN, FOREGROUND = 'orphan', 'foregroundDeletion'  # the finalizers of the gar
 POLICIES = {'Orphan': {ORPHAN}, 'Foreground': {FOREGROUND}, 'Background': set[str]()}
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteOptions:
+class DeleteOptions(msgspec.Struct, frozen=True):
     """``v1.DeleteOptions``; an empty propagation policy means the kind's default, Background."""
 
     grace_period_seconds: int | None = None
@@ -50,8 +51,7 @@ class DeleteOptions:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
+class Deletion(msgspec.Struct, frozen=True):
     """What to do: ``now`` remove, else store ``object`` (which may be as it was)."""
 
     object: Object

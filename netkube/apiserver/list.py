@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 
 import msgspec
 
@@ -39,8 +38,7 @@ class Continue(msgspec.Struct):
             raise bad_request(f'continue key is not valid: {error}') from None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     entries: list[Entry]
     metadata: Object
 

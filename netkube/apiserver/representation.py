@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object
@@ -28,8 +29,7 @@ YAML = b'application/yaml'
 META_VERSIONS = ('v1', 'v1beta1')
 
 
-@dataclass(frozen=True, slots=True)
-class Representation:
+class Representation(msgspec.Struct, frozen=True):
     """``form`` is '', Table or PartialObjectMetadata; ``include`` what a Table's rows carry of the object."""
 
     form: str = ''

@@ -6,9 +6,10 @@ k8s.io/apiserver/pkg/endpoints/request RequestInfo.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote
+
+import msgspec
 
 from netkube.api.errors import ApiError, bad_request, method_not_allowed, no_such_path, unauthorized
 from netkube.api.resources import BY_PATH, NAMESPACES, Resource
@@ -21,8 +22,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(msgspec.Struct, frozen=True):
     """Who a request comes from: a client certificate's CN and O, or the unix socket's owner."""
 
     name: str
@@ -32,8 +32,7 @@ class User:
 ANONYMOUS = User('system:anonymous', ('system:unauthenticated',))
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """What a path names; ``namespace`` and ``name`` are '' where there is none."""
 
     resource: Resource
@@ -49,8 +48,7 @@ VERBS = {
 }  # fmt: skip
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """An API request; ``headers`` has lower-case names."""
 
     method: str

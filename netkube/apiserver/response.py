@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from netkube.api.errors import ApiError
 from netkube.apiserver.storage import encode
@@ -15,8 +16,7 @@ TEXT = b'text/plain; charset=utf-8'
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """``revision`` must be on the disk before this may be sent; 0 when nothing of it comes from the store."""
 
     body: bytes
@@ -26,8 +26,7 @@ class Response:
     headers: Headers = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(msgspec.Struct, frozen=True):
     """Parts that are sent as they come, until the iterator ends or the client goes."""
 
     parts: AsyncIterator[bytes]

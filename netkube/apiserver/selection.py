@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from netkube.api.fields import FieldSelector, parse_field_selector
 from netkube.api.meta import Object
@@ -10,8 +10,7 @@ from netkube.api.resources import Resource
 from netkube.api.selectors import Selector, parse_selector
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     labels: Selector
     fields: FieldSelector
 

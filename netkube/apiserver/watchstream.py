@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from netkube.api.errors import ApiError, gone
 from netkube.api.resources import Resource
@@ -20,8 +21,7 @@ DEFAULT_TIMEOUT_SECONDS = 3600
 INITIAL_EVENTS_END = 'k8s.io/initial-events-end'
 
 
-@dataclass(frozen=True, slots=True)
-class WatchOptions:
+class WatchOptions(msgspec.Struct, frozen=True):
     """``since`` 0: begin with what there is; ``timeout`` in seconds."""
 
     since: int

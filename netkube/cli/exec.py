@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import click
+from msgspec.structs import replace
 
 from netkube.api import resources
 from netkube.api.errors import ApiError
@@ -65,7 +66,6 @@ def _late_options(
     settings: Settings, container: str, with_stdin: bool, with_tty: bool, words: tuple[str, ...]
 ) -> tuple[Settings, str, bool, bool, list[str]]:
     """kubectl also takes its options between the target and ``--``."""
-    from dataclasses import replace
 
     left = list(words)
     while left and left[0].startswith('-'):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
 
 import click
+import msgspec
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object
@@ -16,8 +16,7 @@ from netkube.cli.settings import Settings, common_options
 from netkube.cli.targets import Target, parse_targets
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """What to list, and how to show it."""
 
     namespace: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import click
+import msgspec
 
 from netkube.api import resources
 from netkube.api.errors import ApiError
@@ -19,8 +19,7 @@ from netkube.cli.settings import Settings, common_options
 UNITS = {'s': 1, 'm': 60, 'h': 3600}
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """One container's log; ``prefix`` goes before each line."""
 
     path: str

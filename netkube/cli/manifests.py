@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import msgspec
 import yaml
 
 from netkube.api import resources
@@ -28,8 +28,7 @@ class ManifestError(Exception):
     """A document that cannot be used; the text names file, document and line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     source: str  # 'app.yaml: document 2 (line 14)'
     resource: Resource
     object: Object

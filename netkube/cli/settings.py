@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import click
+import msgspec
+from msgspec.structs import replace
 
 from netkube.cli.connection import Connection
 from netkube.cluster import config
@@ -16,8 +17,7 @@ from netkube.cluster import config
 F = TypeVar('F', bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     cluster: str
     namespace: str = ''
     output: str = ''

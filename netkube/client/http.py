@@ -10,7 +10,6 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -22,8 +21,7 @@ from netkube.client.interface import MERGE_PATCH, ObjectList, WatchEvent
 from netkube.client.wire import READ_BYTES, Response, failure_of, render_query, render_request
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """Where the API is: a unix socket, or host and port with TLS."""
 
     socket_path: str = ''

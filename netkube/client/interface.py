@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from netkube.api.meta import Object
 from netkube.api.resources import Resource
@@ -19,16 +20,14 @@ MERGE_PATCH = 'application/merge-patch+json'
 STRATEGIC_MERGE_PATCH = 'application/strategic-merge-patch+json'
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectList:
+class ObjectList(msgspec.Struct, frozen=True):
     """A consistent snapshot of a collection: a watch from ``resource_version`` misses nothing."""
 
     items: builtins.list[Object]
     resource_version: str
 
 
-@dataclass(frozen=True, slots=True)
-class WatchEvent:
+class WatchEvent(msgspec.Struct, frozen=True):
     """``type`` is ADDED, MODIFIED, DELETED or BOOKMARK (whose object has only a resourceVersion)."""
 
     type: str

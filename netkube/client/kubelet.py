@@ -6,14 +6,14 @@ Kubernetes does this over the kubelet's HTTPS port; here the composition root ha
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 STDOUT, STDERR = 1, 2
 
 
-@dataclass(frozen=True, slots=True)
-class LogOptions:
+class LogOptions(msgspec.Struct, frozen=True):
     """``v1.PodLogOptions`` without the container."""
 
     follow: bool = False

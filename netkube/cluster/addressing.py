@@ -17,16 +17,16 @@ Of the service CIDR, say 10.96.0.0/16, the first address, 10.96.0.1, is Service 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+
+import msgspec
 
 PARTS_BITS = 4
 SMALLEST_POD_CIDR = 24
 SMALLEST_SERVICE_CIDR = 28
 
 
-@dataclass(frozen=True, slots=True)
-class AddressPlan:
+class AddressPlan(msgspec.Struct, frozen=True):
     """The addresses of one cluster; make it with ``of``."""
 
     pod_cidr: IPv4Network

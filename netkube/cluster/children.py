@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+
+import msgspec
 
 from netkube.cluster import processes
 from netkube.cluster.addressing import AddressPlan
@@ -12,8 +13,7 @@ from netkube.cluster.config import ClusterConfig
 from netkube.runtime.teardown import teardown
 
 
-@dataclass(frozen=True, slots=True)
-class Children:
+class Children(msgspec.Struct, frozen=True):
     """What a start waits for: a descriptor (see ``ensure_dns``), and the pid of ``fork_certificates``."""
 
     dns_ready: int | None

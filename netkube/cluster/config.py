@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import asdict, replace
 
 RUN_ROOT = Path('/run/netkube')
 STATE_ROOT = Path('/var/lib/netkube')
@@ -20,8 +22,7 @@ class ConfigError(ValueError):
     """The user asked for something that cannot be; the text says what."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterConfig:
+class ClusterConfig(msgspec.Struct, frozen=True):
     """One cluster. CIDRs are strings such as ``10.244.0.0/16``; ``state_dir`` outlives ``down``."""
 
     name: str

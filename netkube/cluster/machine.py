@@ -21,9 +21,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+
+import msgspec
 
 from netkube.network import forwarding
 from netkube.network.addresses import ensure_address, mac_of
@@ -66,8 +67,7 @@ class RouteConflict(Exception):
     """The machine already has a route to one of the cluster's networks; the text says which."""
 
 
-@dataclass(frozen=True, slots=True)
-class MachineLinkConfig:
+class MachineLinkConfig(msgspec.Struct, frozen=True):
     """``node_netns`` is the Node's namespace, where ``node_address`` is; ``record`` the file by which all clusters of
     the machine together remember its ``ip_forward``."""
 

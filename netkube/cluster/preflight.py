@@ -7,7 +7,8 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWPID, CLONE_NEWIPC, CLONE_NEWUTS = (
     0x00020000, 0x40000000, 0x20000000, 0x08000000, 0x04000000,
@@ -28,8 +29,7 @@ table ip trial {
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """``trial`` raises, in a process of its own, when the machine lacks it; ``remedy`` says what to do then."""
 
     name: str
@@ -38,8 +38,7 @@ class Check:
     required: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     check: Check
     error: str
 

@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import asdict
 
 from netkube.cluster.config import ClusterConfig
 
@@ -20,8 +22,7 @@ DAEMON, RUNTIME, DNS = 'daemon', 'runtime', 'dns'
 ROLES = (DAEMON, RUNTIME, DNS)
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessRecord:
+class ProcessRecord(msgspec.Struct, frozen=True):
     """``started`` is field 22 of /proc/PID/stat: clock ticks after boot."""
 
     pid: int

@@ -8,9 +8,10 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from netkube.api import names
 from netkube.cluster import preflight, processes

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+
+import msgspec
 
 from netkube.cluster import processes
 from netkube.cluster.access import server_url
@@ -13,8 +14,7 @@ from netkube.cluster.config import ClusterConfig
 ANSWER_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(msgspec.Struct, frozen=True):
     """``pid`` is None when it does not run; ``memory_kib`` is its proportional set size."""
 
     role: str
@@ -22,8 +22,7 @@ class Process:
     memory_kib: int
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(msgspec.Struct, frozen=True):
     config: ClusterConfig
     processes: tuple[Process, ...]
     dns_address: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from netkube.api.meta import Object, parse_timestamp
 from netkube.controllers.conditions import (
@@ -21,8 +22,7 @@ COMPLETE, TIMED_OUT = 'NewReplicaSetAvailable', 'ProgressDeadlineExceeded'
 PAUSED, RESUMED = 'DeploymentPaused', 'DeploymentResumed'
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(msgspec.Struct, frozen=True):
     """Replicas over all ReplicaSets of a Deployment."""
 
     wanted: int = 0

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
+
+import msgspec
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Key, Object, is_deleting, key_of, owner_reference, utc_now
@@ -32,8 +33,7 @@ MAX_ENDPOINTS = 1000  # in a slice, and of a subset: what is beyond is not mirro
 Shape = tuple[str, tuple[Port, ...]]  # what all endpoints of a slice share: the address type and the ports
 
 
-@dataclass(frozen=True, slots=True)
-class MirrorPlan:
+class MirrorPlan(msgspec.Struct, frozen=True):
     """``create``: whole slices; ``update``: slices as they should be; ``delete``: slices."""
 
     create: tuple[Object, ...] = ()

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+
+import msgspec
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object, is_deleting, key_of, utc_now
@@ -27,8 +28,7 @@ FOREGROUND, ORPHAN = 'foregroundDeletion', 'orphan'
 Node = tuple[Resource, str]  # one object of the graph: its resource and uid
 
 
-@dataclass(frozen=True, slots=True)
-class Owners:
+class Owners(msgspec.Struct, frozen=True):
     """The ownerReferences of one object by the state of the owner."""
 
     solid: tuple[Object, ...] = ()  # it is there

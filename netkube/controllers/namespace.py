@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Key, Object, is_deleting, key_of, utc_now
@@ -23,8 +24,7 @@ STAGES: tuple[tuple[Resource, ...], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Remaining:
+class Remaining(msgspec.Struct, frozen=True):
     """What a namespace still holds of one resource."""
 
     resource: Resource

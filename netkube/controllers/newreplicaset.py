@@ -6,7 +6,8 @@ Source: pkg/controller/deployment/util/deployment_util.go and sync.go.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from netkube.api.meta import Object, is_deleting, owner_reference
 from netkube.api.resources import DEPLOYMENTS, REPLICASETS
@@ -15,8 +16,7 @@ from netkube.controllers.rollout import Size, Strategy, new_replicas, parse_size
 from netkube.controllers.template import HASH_LABEL, same_template, template_hash, with_hash
 
 
-@dataclass(slots=True)
-class Rollout:
+class Rollout(msgspec.Struct):
     """A Deployment and its ReplicaSets by name, replaced here as they are written."""
 
     deployment: Object

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Key, Object, key_of, timestamp, utc_now
@@ -38,8 +39,7 @@ UNSCHEDULABLE = 'node.kubernetes.io/unschedulable'
 OWN_TAINTS = frozenset({UNSCHEDULABLE, *(key for key, _ in TAINTS.values())})
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(msgspec.Struct, frozen=True):
     """The last sign of life of a Node, and when it was seen here."""
 
     sign: tuple[str, str]  # the Lease's renewTime, the Ready condition's lastHeartbeatTime

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object, controller_of, is_deleting, key_of, owner_reference
@@ -16,8 +17,7 @@ from netkube.api.selectors import Selector
 from netkube.client.interface import STRATEGIC_MERGE_PATCH, Client
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(msgspec.Struct, frozen=True):
     """``owned`` as it is, ``adopt`` orphans, ``release`` what the selector no longer matches."""
 
     owned: tuple[Object, ...] = ()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
+
+import msgspec
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import (
@@ -45,8 +46,7 @@ REST_SECONDS = 0.0002  # for each Pod that was looked at
 T = TypeVar('T')
 
 
-@dataclass(frozen=True, slots=True)
-class PodCounts:
+class PodCounts(msgspec.Struct, frozen=True):
     """What the status says about the Pods that a ReplicaSet owns."""
 
     replicas: int = 0

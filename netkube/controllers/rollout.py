@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from netkube.api.meta import Object
 
@@ -15,8 +17,7 @@ DESIRED_ANNOTATION = 'deployment.kubernetes.io/desired-replicas'
 MAX_ANNOTATION = 'deployment.kubernetes.io/max-replicas'
 
 
-@dataclass(frozen=True, slots=True)
-class Strategy:
+class Strategy(msgspec.Struct, frozen=True):
     """What a Deployment asks for. ``max_surge`` and ``max_unavailable`` are Pods; both 0 unless it is rolling."""
 
     replicas: int
@@ -33,8 +34,7 @@ class Strategy:
         return self.replicas - self.max_unavailable
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(msgspec.Struct, frozen=True):
     """One ReplicaSet: what it should run (``replicas``) and what it does (its status)."""
 
     name: str
@@ -48,8 +48,7 @@ class Size:
     max_annotation: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Scaling:
+class Scaling(msgspec.Struct, frozen=True):
     """Set the ReplicaSet ``name`` to ``replicas``, and its annotations to the Deployment's numbers."""
 
     name: str

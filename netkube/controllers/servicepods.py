@@ -6,7 +6,8 @@ Sources: pkg/api/v1/endpoints, k8s.io/endpointslice and pkg/controller/endpoint.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from netkube.api.meta import Key, Object, key_of
 from netkube.api.resources import PODS, SERVICES
@@ -61,8 +62,7 @@ class ServicePods:
                     yield key_of(service)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Port:
+class Port(msgspec.Struct, frozen=True, order=True):
     """A Service's port as one Pod offers it."""
 
     name: str

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from netkube.api.meta import Object
 from netkube.controllers.pods import is_ready
@@ -27,13 +28,12 @@ Ports = tuple[Port, ...]
 Endpoints = dict[str, Object]  # by the uid of the Pod
 
 
-@dataclass(frozen=True, slots=True)
-class SlicePlan:
+class SlicePlan(msgspec.Struct, frozen=True):
     """``create``: (ports, endpoints) of new slices; ``update``: whole slices; ``delete``: slices."""
 
-    create: list[tuple[Ports, list[Object]]] = field(default_factory=list)
-    update: list[Object] = field(default_factory=list)
-    delete: list[Object] = field(default_factory=list)
+    create: list[tuple[Ports, list[Object]]] = msgspec.field(default_factory=list)
+    update: list[Object] = msgspec.field(default_factory=list)
+    delete: list[Object] = msgspec.field(default_factory=list)
 
 
 def render_endpoint(service: Object, pod: Object, addresses: Sequence[str]) -> Object:

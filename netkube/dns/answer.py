@@ -10,7 +10,6 @@ import bisect
 import copy
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import dns.exception
 import dns.flags
@@ -20,6 +19,7 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
+import msgspec
 from dns.rdata import Rdata
 from dns.rdtypes.ANY.CNAME import CNAME
 from dns.rdtypes.ANY.NS import NS
@@ -57,8 +57,7 @@ RDATA: dict[str, Callable[..., Rdata]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A finished message. It may be given again while ``lasting``, until one of ``cells`` changes."""
 
     message: dns.message.Message
@@ -71,13 +70,11 @@ class Answer:
         return any(len(rrset) > 1 for rrset in self.message.answer)
 
 
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
+class Elsewhere(msgspec.Struct, frozen=True):
     """Not ours: to be asked of the machine's nameservers, as it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Continue:
+class Continue(msgspec.Struct, frozen=True):
     """An ExternalName Service: ``message`` is complete once the answers for ``target`` are appended."""
 
     message: dns.message.Message

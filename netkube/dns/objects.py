@@ -8,8 +8,9 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from netkube.api.meta import Key, Object
 
@@ -17,8 +18,7 @@ SERVICE_NAME_LABEL = 'kubernetes.io/service-name'
 FAMILIES = {'IPv4': socket.AF_INET, 'IPv6': socket.AF_INET6}
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(msgspec.Struct, frozen=True):
     """``name`` is '' for an unnamed port, ``protocol`` is in lower case as in SRV names."""
 
     name: str
@@ -26,8 +26,7 @@ class Port:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceView:
+class ServiceView(msgspec.Struct, frozen=True):
     """``addresses`` are the cluster IPs in canonical text; none for a headless or an ExternalName Service."""
 
     namespace: str
@@ -39,8 +38,7 @@ class ServiceView:
     publish_not_ready: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """One address; ``hostname`` as set in the EndpointSlice, or the address with dashes."""
 
     address: str
@@ -48,8 +46,7 @@ class Endpoint:
     ready: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SliceView:
+class SliceView(msgspec.Struct, frozen=True):
     """An EndpointSlice of the Service ``namespace/service``."""
 
     namespace: str

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 import dns.exception
 import dns.message
 import dns.rcode
+import msgspec
 
 from netkube.api.meta import Object
 from netkube.api.resources import ENDPOINTSLICES, NAMESPACES, SERVICES
@@ -40,8 +40,7 @@ log = logging.getLogger(__name__)
 TCP_LIMIT = 65535
 
 
-@dataclass(frozen=True, slots=True)
-class Transport:
+class Transport(msgspec.Struct, frozen=True):
     """What differs between UDP and TCP: the room for an answer, so also the cache, and how to ask upstream."""
 
     cache: WireCache

@@ -13,7 +13,6 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 
 from netkube.dns.objects import canonical_address
 
@@ -38,14 +37,16 @@ class Overloaded(UpstreamError):
     """Too many questions are waiting already."""
 
 
-@dataclass
 class ResolvConf:
-    """The nameservers of a resolv.conf(5), read again when the file changes; none if there is no file."""
+    """The nameservers of a resolv.conf(5), read again when the file changes; none if there is no file.
 
-    path: str
-    excluded: frozenset[str] = frozenset()  # our own addresses: asking them would never end
-    _stamp: tuple[int, int, int] | None = field(default=None, init=False)
-    _nameservers: tuple[str, ...] = field(default=(), init=False)
+    ``excluded``: our own addresses, as asking them would never end.
+    """
+
+    def __init__(self, path: str, excluded: frozenset[str] = frozenset()) -> None:
+        self.path, self.excluded = path, excluded
+        self._stamp: tuple[int, int, int] | None = None
+        self._nameservers: tuple[str, ...] = ()
 
     def nameservers(self) -> tuple[str, ...]:
         stamp = self._read_stamp()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from dataclasses import dataclass
 from sys import byteorder
+
+import msgspec
 
 from netkube.network.netlink import (
     NLM_F_CREATE,
@@ -41,8 +42,7 @@ NO_GROUP, DYING_GROUP = 0, 107
 can name a group, so links that are to go are put into one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(msgspec.Struct, frozen=True):
     """``peer`` is the index, in its own namespace, of a veth's other end; 0 for other links."""
 
     index: int
@@ -52,8 +52,7 @@ class Link:
     alias: str
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(msgspec.Struct, frozen=True):
     """The other end of a veth that is to be made; ``namespace`` is a file descriptor."""
 
     name: str

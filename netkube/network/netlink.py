@@ -15,8 +15,9 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from sys import byteorder
+
+import msgspec
 
 from netkube.network.namespaces import inside
 
@@ -35,8 +36,7 @@ RECEIVE_SIZE = 1 << 18
 Attributes = dict[int, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One request. ``body`` is the family's header and the attributes."""
 
     type: int

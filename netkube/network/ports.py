@@ -15,9 +15,10 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from socket import if_nametoindex
+
+import msgspec
 
 from netkube.network.addresses import ensure_address, mac_of
 from netkube.network.links import (
@@ -41,16 +42,14 @@ POD_LINK = 'eth0'
 MAX_PORTS = 1023  # of one bridge: BR_MAX_PORTS of the kernel, and port 0 is not used
 
 
-@dataclass(frozen=True, slots=True)
-class Bridge:
+class Bridge(msgspec.Struct, frozen=True):
     """The Node's bridge: its link's index, and the address that is the Pods' gateway."""
 
     index: int
     gateway: IPv4Address
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(msgspec.Struct, frozen=True):
     """``link`` names the Node's end, ``namespace`` (under /run/netns) holds the Pod's; ``alias`` says whose it is."""
 
     link: str

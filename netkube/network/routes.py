@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from sys import byteorder
+
+import msgspec
 
 from netkube.network.netlink import (
     NLM_F_CREATE,
@@ -34,8 +35,7 @@ PROTOCOL = 107
 DEFAULT = IPv4Network('0.0.0.0/0')
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """A row of the main table; ``link`` is 0 for a route that names none (unreachable, several next hops)."""
 
     destination: IPv4Network

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+import msgspec
 
 from netkube.api.meta import Object, parse_timestamp
 from netkube.client.events import EventRecorder
@@ -42,8 +43,7 @@ class NotYet(Exception):
     """The Pod cannot get any further now; the event has been sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Machinery:
+class Machinery(msgspec.Struct, frozen=True):
     """What actions work with. ``spawn`` runs something beside the sync, ``wake`` has a Pod looked at again."""
 
     config: NodeConfig

@@ -6,9 +6,10 @@ Source: kubernetes pkg/kubelet/status/generate.go; reasons and messages are its 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from netkube.api.meta import Object, timestamp
 from netkube.node.podspec import init_containers, is_sidecar, main_containers
@@ -16,8 +17,7 @@ from netkube.node.podspec import init_containers, is_sidecar, main_containers
 OWNED = ('PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady')
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(msgspec.Struct, frozen=True):
     type: str
     status: bool
     reason: str = ''

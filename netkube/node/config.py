@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class NodeConfig:
+
+class NodeConfig(msgspec.Struct, frozen=True):
     node_name: str
     cluster_name: str
     cluster_domain: str  # cluster.local
@@ -22,7 +22,7 @@ class NodeConfig:
     netns_of: Callable[[str], str]  # Pod uid -> name of its network namespace
     max_pods: int = 2000
     hide: tuple[str, ...] = ()  # paths of the machine that no container may see
-    machine_resolv_conf: Path = field(default=Path('/etc/resolv.conf'))
+    machine_resolv_conf: Path = msgspec.field(default=Path('/etc/resolv.conf'))
 
     def pod_dir(self, uid: str) -> Path:
         return self.state_dir / 'pods' / uid

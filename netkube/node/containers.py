@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from netkube.api.meta import Object
 from netkube.node.environment import ConfigError, command_line
@@ -19,8 +20,7 @@ from netkube.runtime.cri import DEFAULT_CAPABILITIES, ContainerConfig, Mount
 TERMINATION_LOG = '/dev/termination-log'
 
 
-@dataclass(frozen=True, slots=True)
-class PodFiles:
+class PodFiles(msgspec.Struct, frozen=True):
     """Where the files of a Pod are on the machine."""
 
     hosts: Path

@@ -6,8 +6,9 @@ Source: kubernetes pkg/kubelet/network/dns/dns.go, pkg/kubelet/kubelet_pods.go (
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from netkube.api.meta import Object
 
@@ -25,8 +26,7 @@ fe00::2\tip6-allrouters
 """
 
 
-@dataclass(frozen=True, slots=True)
-class ResolverConfig:
+class ResolverConfig(msgspec.Struct, frozen=True):
     """The content of a resolv.conf."""
 
     nameservers: tuple[str, ...] = ()
@@ -96,8 +96,7 @@ def _merged_options(base: tuple[str, ...], wanted: Iterable[dict[str, str]]) -> 
     return tuple(merged.values())
 
 
-@dataclass(frozen=True, slots=True)
-class PodHostname:
+class PodHostname(msgspec.Struct, frozen=True):
     """``hostname`` is what the containers see, ``domain`` the rest of the Pod's full name ('' if it has none)."""
 
     hostname: str

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from netkube.api.meta import Object
 from netkube.api.quantity import parse_quantity
@@ -21,8 +22,7 @@ class UnsupportedField(Exception):
     """A fieldPath or resource that the downward API does not know."""
 
 
-@dataclass(frozen=True, slots=True)
-class PodFacts:
+class PodFacts(msgspec.Struct, frozen=True):
     """What is known on the Node and not yet in the object when the Pod's containers start."""
 
     host_ip: str

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from netkube.api.meta import Object
 from netkube.node.downward import PodFacts, field_value, resource_value
@@ -22,8 +23,7 @@ class ConfigError(Exception):
     """Something a container's configuration refers to is not there (yet): CreateContainerConfigError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
+class Sources(msgspec.Struct, frozen=True):
     """Where values come from: each finds an object by (namespace, name), or None."""
 
     configmap: Callable[[str, str], Object | None]

@@ -13,10 +13,11 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urljoin, urlsplit
+
+import msgspec
 
 from netkube.api.meta import Object
 from netkube.runtime.client import RuntimeClient
@@ -39,8 +40,7 @@ class HandlerFailed(Exception):
     """The check says no, or the hook did not succeed; the message is what the event shows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """The container that is checked."""
 
     container: Object  # its specification
@@ -48,8 +48,7 @@ class Target:
     pod_ip: str
 
 
-@dataclass(frozen=True, slots=True)
-class Handlers:
+class Handlers(msgspec.Struct, frozen=True):
     """``run`` returns when the handler has succeeded and raises HandlerFailed when it has not."""
 
     dial: Dial

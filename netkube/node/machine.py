@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 # The kubelet's default eviction thresholds (hard)
 MEMORY_AVAILABLE = 100 * 1024**2
@@ -14,8 +15,7 @@ DISK_AVAILABLE = 0.10
 PIDS_AVAILABLE = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class MachineInfo:
+class MachineInfo(msgspec.Struct, frozen=True):
     cpus: int
     memory: int  # bytes
     disk: int  # bytes
@@ -27,8 +27,7 @@ class MachineInfo:
     boot_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pressure:
+class Pressure(msgspec.Struct, frozen=True):
     memory: bool
     disk: bool
     pids: bool

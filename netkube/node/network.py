@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from contextlib import closing
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from socket import if_nametoindex
+
+import msgspec
 
 from netkube.network import namespaces, sysctl
 from netkube.network.addresses import ensure_address, mac_of
@@ -50,8 +51,7 @@ SETTINGS = (
 KEEP_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class NodeNetworkConfig:
+class NodeNetworkConfig(msgspec.Struct, frozen=True):
     """``netns`` is the Node's namespace; ``pod_cidr`` and ``service_cidr`` are the whole cluster's.
 
     The Node's addresses are all on the bridge: ``gateway`` of its Pods, ``node_address`` (its InternalIP), and

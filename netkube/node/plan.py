@@ -8,8 +8,9 @@ pkg/kubelet/kuberuntime/kuberuntime_manager.go (computePodActions, doBackOff).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+import msgspec
 
 from netkube.api.meta import Object, parse_timestamp
 from netkube.node.podspec import (
@@ -31,43 +32,37 @@ RESET_AFTER = timedelta(seconds=2 * MAX_BACKOFF)  # a container that ran this lo
 NO_IMAGE = 'ErrImageNeverPull'
 
 
-@dataclass(frozen=True, slots=True)
-class CreateSandbox:
+class CreateSandbox(msgspec.Struct, frozen=True):
     """Address, network namespace, veth, volumes."""
 
 
-@dataclass(frozen=True, slots=True)
-class StartContainer:
+class StartContainer(msgspec.Struct, frozen=True):
     name: str
     attempt: int
     restarts: int  # in a row, this one included: the place in the back-off
 
 
-@dataclass(frozen=True, slots=True)
-class StopContainer:
+class StopContainer(msgspec.Struct, frozen=True):
     id: str
     name: str
     message: str  # of the Killing event
     probe: str = ''  # 'liveness' or 'startup' when that is why: the probe may have a grace period of its own
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveContainer:
+class RemoveContainer(msgspec.Struct, frozen=True):
     """The runtime forgets an attempt that nobody can ask for any more."""
 
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveSandbox:
+class RemoveSandbox(msgspec.Struct, frozen=True):
     """Nothing runs any more: give back the address, the network namespace, the runtime's records."""
 
 
 Action = CreateSandbox | StartContainer | StopContainer | RemoveContainer | RemoveSandbox
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True):
     """Why a container does not run: its ``state.waiting``."""
 
     reason: str
@@ -75,22 +70,20 @@ class Waiting:
     until: datetime | None = None  # when to try again; None is when something changes
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(msgspec.Struct, frozen=True):
     """One Pod as it is on the Node."""
 
     sandbox: bool = False  # it exists in the runtime
     containers: tuple[ContainerStatus, ...] = ()  # all attempts that are remembered
-    refused: Mapping[str, Waiting] = field(default_factory=dict)  # by container name: the last try did not start it
-    failed_probes: Mapping[str, str] = field(default_factory=dict)  # container id -> 'liveness' or 'startup'
+    refused: Mapping[str, Waiting] = msgspec.field(default_factory=dict)  # by container: the last try did not start it
+    failed_probes: Mapping[str, str] = msgspec.field(default_factory=dict)  # container id -> 'liveness' or 'startup'
     started: frozenset[str] = frozenset()  # ids of running containers whose startup probe (if any) has succeeded
     stopping: frozenset[str] = frozenset()  # ids that have been told to stop
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     actions: tuple[Action, ...] = ()
-    waiting: Mapping[str, Waiting] = field(default_factory=dict)  # by container name
+    waiting: Mapping[str, Waiting] = msgspec.field(default_factory=dict)  # by container name
     look_again: datetime | None = None
 
 

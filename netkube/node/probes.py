@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from netkube.api.meta import Object
 from netkube.node.handlers import HandlerFailed, Handlers, Target
@@ -20,8 +21,7 @@ KINDS = (STARTUP, LIVENESS, READINESS)
 FIRST_RETRY = 0.02  # seconds; a Pod that is not ready yet is asked more often, as the kubelet may
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeSpec:
+class ProbeSpec(msgspec.Struct, frozen=True):
     """``v1.Probe`` in seconds and counts."""
 
     kind: str
@@ -53,8 +53,7 @@ def parse_probes(container: Object) -> Iterator[ProbeSpec]:
             )
 
 
-@dataclass(slots=True)
-class Thresholds:
+class Thresholds(msgspec.Struct):
     """Single answers in, a verdict out: it changes after so many equal answers in a row."""
 
     spec: ProbeSpec

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address
+
+import msgspec
 
 from netkube.api.meta import Key, Object
 from netkube.node.atomicwriter import Payload
@@ -17,23 +18,22 @@ from netkube.runtime.cri import CREATED, EXITED, RUNNING, ContainerStatus
 ORDER = {CREATED: 0, RUNNING: 1, EXITED: 2}
 
 
-@dataclass(slots=True)
-class PodRecord:
+class PodRecord(msgspec.Struct):
     uid: str
     key: Key
     pod: Object | None = None  # the newest version seen or written; None once the API has forgotten the Pod
     address: IPv4Address | None = None
     sandbox: bool = False
-    containers: dict[str, ContainerStatus] = field(default_factory=dict)  # by id
-    refused: dict[str, Waiting] = field(default_factory=dict)  # by container name
-    stopping: dict[str, datetime] = field(default_factory=dict)  # id -> when it is killed
-    probes: dict[str, ContainerProbes] = field(default_factory=dict)  # by id
-    tasks: dict[str, list[asyncio.Task[None]]] = field(default_factory=dict)  # by id of the container they serve
-    starting: set[str] = field(default_factory=set)  # ids whose postStart hook has not ended
-    payloads: dict[str, Payload | None] = field(default_factory=dict)  # what the volumes hold, by name
-    announced: set[str] = field(default_factory=set)  # events that are said once
+    containers: dict[str, ContainerStatus] = msgspec.field(default_factory=dict)  # by id
+    refused: dict[str, Waiting] = msgspec.field(default_factory=dict)  # by container name
+    stopping: dict[str, datetime] = msgspec.field(default_factory=dict)  # id -> when it is killed
+    probes: dict[str, ContainerProbes] = msgspec.field(default_factory=dict)  # by id
+    tasks: dict[str, list[asyncio.Task[None]]] = msgspec.field(default_factory=dict)  # by the container they serve
+    starting: set[str] = msgspec.field(default_factory=set)  # ids whose postStart hook has not ended
+    payloads: dict[str, Payload | None] = msgspec.field(default_factory=dict)  # what the volumes hold, by name
+    announced: set[str] = msgspec.field(default_factory=set)  # events that are said once
     gone: bool = False  # all of it has been removed and the API told; the informer may not know yet
-    _ended: dict[str, asyncio.Event] = field(default_factory=dict)
+    _ended: dict[str, asyncio.Event] = msgspec.field(default_factory=dict)
 
     def see_pod(self, pod: Object) -> None:
         """Keep the newer of two versions: our own last write may be ahead of the informer."""

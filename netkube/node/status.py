@@ -6,9 +6,10 @@ Source: kubernetes pkg/kubelet/kubelet_pods.go (getPhase, generateAPIPodStatus, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from netkube.api.meta import Object, parse_timestamp, timestamp
 from netkube.node.conditions import merge_conditions, pod_conditions
@@ -27,15 +28,14 @@ from netkube.runtime.cri import EXITED, RUNNING, ContainerStatus
 KEPT = ('qosClass', 'nominatedNodeName', 'resize', 'resourceClaimStatuses', 'ephemeralContainerStatuses')
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What a status is made of."""
 
     host_ip: str
     pod_ip: str = ''
     sandbox: bool = False
     containers: tuple[ContainerStatus, ...] = ()
-    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    waiting: Mapping[str, Waiting] = msgspec.field(default_factory=dict)
     ready: frozenset[str] = frozenset()  # ids whose readiness probe (if any) has succeeded
     started: frozenset[str] = frozenset()  # ids whose startup probe (if any) has succeeded
     ended: bool = False  # all of it was stopped, and none of it starts again

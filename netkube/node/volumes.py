@@ -10,10 +10,11 @@ import base64
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from netkube.api.meta import Object
 from netkube.node.atomicwriter import File, Payload, write_payload
@@ -35,8 +36,7 @@ class MountFailed(Exception):
     """The volume cannot be had (yet): FailedMount. The message is the whole event's."""
 
 
-@dataclass(frozen=True, slots=True)
-class VolumeRoots:
+class VolumeRoots(msgspec.Struct, frozen=True):
     """Where a Pod's volumes are: on disk, and on a tmpfs."""
 
     disk: Path
@@ -52,8 +52,7 @@ class VolumeRoots:
         return root / 'volumes' / f'kubernetes.io~{PLUGINS[source]}' / volume['name']
 
 
-@dataclass(frozen=True, slots=True)
-class VolumeContext:
+class VolumeContext(msgspec.Struct, frozen=True):
     """What the content of volumes is made from."""
 
     pod: Object

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from netkube.api.meta import Object
 
@@ -18,8 +19,7 @@ HEADLESS_LABEL = 'service.kubernetes.io/headless'
 SERVICE_NAME_LABEL = 'kubernetes.io/service-name'
 
 
-@dataclass(frozen=True, slots=True)
-class Frontend:
+class Frontend(msgspec.Struct, frozen=True):
     """Where clients connect to: an IPv4 address, 'tcp', 'udp' or 'sctp', and a port."""
 
     ip: str
@@ -27,16 +27,14 @@ class Frontend:
     port: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True, order=True):
     """Where a connection ends up: an IPv4 address and a port."""
 
     ip: str
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Backends:
+class Backends(msgspec.Struct, frozen=True):
     """The endpoints of a frontend, sorted.
 
     Without any, connections are refused; or dropped when ``elsewhere`` is set, that is when only endpoints on
@@ -48,8 +46,7 @@ class Backends:
     elsewhere: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceRules:
+class ServiceRules(msgspec.Struct, frozen=True):
     """All that one Service asks of the Node. Ports of ``addresses`` that are no frontend refuse connections."""
 
     addresses: frozenset[str]
@@ -59,8 +56,7 @@ class ServiceRules:
 NOTHING = ServiceRules(frozenset(), {})
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Candidate(msgspec.Struct, frozen=True):
     endpoint: Endpoint
     ready: bool
     serving_last: bool  # terminates, but still answers: better than nobody

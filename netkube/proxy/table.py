@@ -7,7 +7,8 @@ put there itself, and notices when somebody else changed anything.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from netkube.api.meta import Key
 from netkube.network.nft import Nft, NftError
@@ -31,8 +32,7 @@ Failures = dict[Key, str]
 """The Services that the kernel refused, with its words. Nothing has changed for these."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """Of one Service: the elements that the kernel has, and those it shall have."""
 
     key: Key
@@ -40,14 +40,13 @@ class Change:
     new: Elements
 
 
-@dataclass(slots=True)
-class Table:
+class Table(msgspec.Struct):
     """``service_cidr`` and ``uplink``: see ``render_table``."""
 
     service_cidr: str
     uplink: str
-    nft: Nft = field(default_factory=Nft)
-    _chains: set[str] = field(default_factory=set)
+    nft: Nft = msgspec.field(default_factory=Nft)
+    _chains: set[str] = msgspec.field(default_factory=set)
     _generation: int = -1
 
     def change(self, changes: Mapping[Key, tuple[ServiceRules, ServiceRules]]) -> Failures:

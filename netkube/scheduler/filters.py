@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from netkube.api.meta import Object
 from netkube.scheduler.nodeaffinity import matches_required
@@ -22,16 +23,14 @@ NO_NODES = 'no nodes available to schedule pods'
 HARD_EFFECTS = ('NoSchedule', 'NoExecute')
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """Why a Node cannot take a Pod. ``final``: not even if other Pods left it."""
 
     reasons: tuple[str, ...]
     final: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """What the Pods that are placed already mean for one Pod."""
 
     spreads: tuple[Spread, ...] = ()
@@ -41,8 +40,7 @@ class Surroundings:
 ANYWHERE = Surroundings()
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """One Node with its load, for one Pod."""
 
     node: Node

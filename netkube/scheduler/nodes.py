@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from netkube.api.meta import Object
 from netkube.scheduler.requests import Amounts, Demand, HostPort, parse_amounts, parse_demand
@@ -13,8 +14,7 @@ from netkube.scheduler.taints import Taint, parse_taints
 Labels = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     name: str
     labels: Labels
     taints: tuple[Taint, ...]
@@ -33,15 +33,14 @@ def parse_node(node: Object) -> Node:
     )
 
 
-@dataclass(slots=True)
-class Load:
+class Load(msgspec.Struct):
     """What the Pods of one Node use together."""
 
     pods: int = 0
-    requested: Counter[str] = field(default_factory=Counter)
+    requested: Counter[str] = msgspec.field(default_factory=Counter)
     score_cpu: int = 0
     score_memory: int = 0
-    host_ports: Counter[HostPort] = field(default_factory=Counter)
+    host_ports: Counter[HostPort] = msgspec.field(default_factory=Counter)
 
     def add(self, demand: Demand, sign: int = 1) -> None:
         """``sign`` -1 takes it away again."""
@@ -54,8 +53,7 @@ class Load:
             self.host_ports[port] += sign
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(msgspec.Struct, frozen=True):
     """A Pod that a Node holds, or soon will."""
 
     pod: Object

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from netkube.api.meta import Object
 from netkube.api.selectors import Selector, from_label_selector
@@ -18,8 +19,7 @@ Domain = tuple[str, str]  # (topology key, value)
 NamespaceLabels = Callable[[str], Labels]
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(msgspec.Struct, frozen=True):
     """Which Pods are meant, and the label whose values are the places they are in."""
 
     selector: Selector
@@ -48,8 +48,7 @@ def _parse_term(term: Object, own_namespace: str) -> Term:
     return Term(chosen, frozenset(namespaces), from_label_selector(selector), term['topologyKey'])
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbourhood:
+class Neighbourhood(msgspec.Struct, frozen=True):
     """Where one Pod may be, given the Pods that are placed already."""
 
     affinity: tuple[tuple[str, frozenset[str]], ...]  # one for each term: the topology key, the values that will do

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import ROUND_CEILING
+
+import msgspec
 
 from netkube.api.meta import Object
 from netkube.api.quantity import parse_quantity
@@ -16,8 +17,7 @@ HostPort = tuple[str, str, int]  # (address, protocol, port); 0.0.0.0 is every a
 DEFAULT_CPU, DEFAULT_MEMORY = 100, 200 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(msgspec.Struct, frozen=True):
     """``score_*``: with the defaults for containers that request nothing."""
 
     requests: Amounts

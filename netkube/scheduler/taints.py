@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from netkube.api.meta import Object
 
@@ -11,8 +12,7 @@ UNSCHEDULABLE = 'node.kubernetes.io/unschedulable'
 NOT_READY = 'node.kubernetes.io/not-ready'
 
 
-@dataclass(frozen=True, slots=True)
-class Taint:
+class Taint(msgspec.Struct, frozen=True):
     key: str
     value: str
     effect: str  # NoSchedule, PreferNoSchedule or NoExecute

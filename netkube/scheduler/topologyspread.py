@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from netkube.api.meta import Object, is_deleting
 from netkube.api.selectors import from_label_selector
@@ -18,8 +19,7 @@ SKEWED = "node(s) didn't match pod topology spread constraints"
 UNLABELED = "node(s) didn't match pod topology spread constraints (missing required label)"
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(msgspec.Struct, frozen=True):
     """One constraint, counted: how many matching Pods each value of the label has."""
 
     key: str

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS log (
@@ -22,8 +23,7 @@ CREATE TABLE IF NOT EXISTS log (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """``value`` None: the key is gone. ``supersedes``: the revision of the key's row before this one, 0 if none."""
 
     revision: int

@@ -83,7 +83,7 @@ except SystemExit:
     pass
 print(*sorted(sys.modules), file=sys.stderr)
 """
-HEAVY = {'asyncio', 'pyroute2', 'dns', 'nftables', 'cryptography', 'uvicorn', 'websockets', 'msgspec', 'rich',
+HEAVY = {'asyncio', 'pyroute2', 'dns', 'nftables', 'cryptography', 'uvicorn', 'websockets', 'rich',
          'sqlite3', 'netkube.network', 'netkube.apiserver', 'yaml', 'kubernetes_validate'}  # fmt: skip
 
 

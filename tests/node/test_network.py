@@ -4,10 +4,10 @@ import asyncio
 import errno
 import time
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
+from msgspec.structs import replace
 from network.packets import Killed, killed_after, listening, network_state, run, seen_as
 
 from netkube.network import namespaces, sysctl

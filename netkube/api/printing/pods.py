@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from netkube.api.durations import age
 from netkube.api.meta import Object
@@ -15,8 +16,7 @@ _COMPLETIONS = {
 }
 
 
-@dataclass(slots=True)
-class _Summary:
+class _Summary(msgspec.Struct):
     """What the walk over the container statuses gathers."""
 
     reason: str

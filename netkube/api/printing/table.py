@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from netkube.api import resources
 from netkube.api.meta import Object
@@ -18,8 +19,7 @@ _CORE, _APPS, _META = 'io.k8s.api.core.v1.', 'io.k8s.api.apps.v1.', 'io.k8s.apim
 Print = Callable[[Object, datetime], list[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """``description`` is a sentence, or ``definition.property`` whose description it is."""
 
     name: str

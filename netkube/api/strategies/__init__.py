@@ -8,8 +8,9 @@ of it that are kept become shared with the new one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from netkube.api.meta import Object
 from netkube.api.resources import (
@@ -37,8 +38,7 @@ def _nothing_changed(new: Object, old: Object) -> None:
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class Strategy:
+class Strategy(msgspec.Struct, frozen=True):
     """``create(new)``, ``update(new, old)``, ``status_update(new, old)``; ``changes`` is what bumps the generation."""
 
     has_status: bool = False

@@ -6,7 +6,8 @@ pkg/apis/*/validation. Objects have been decoded, defaulted and prepared (``netk
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from netkube.api import resources
 from netkube.api.errors import FieldError
@@ -30,8 +31,7 @@ def _nothing_changed(new: Object, old: Object) -> Iterator[FieldError]:
     yield from ()
 
 
-@dataclass(frozen=True, slots=True)
-class Checks:
+class Checks(msgspec.Struct, frozen=True):
     """What a kind checks beyond its metadata."""
 
     create: Callable[[Object], Iterator[FieldError]] = _nothing

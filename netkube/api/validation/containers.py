@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from netkube.api.errors import FieldError
 from netkube.api.fielderrors import duplicate, forbidden, invalid_each, not_found, not_supported, required
@@ -24,8 +25,7 @@ _NOT_EPHEMERAL = ('ports', 'livenessProbe', 'readinessProbe', 'startupProbe', 'l
 _Container = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class PodContext:
+class PodContext(msgspec.Struct, frozen=True):
     """What the validation of a container needs to know of its Pod."""
 
     volumes: Volumes
