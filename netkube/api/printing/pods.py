@@ -48,11 +48,6 @@ def print_pod(pod: Object, now: datetime) -> list[Any]:
     ]
 
 
-def pod_reason(pod: Object) -> str:
-    """The STATUS column: Running, CrashLoopBackOff, Init:0/1, Terminating, ..."""
-    return _summarize(pod).reason
-
-
 def completion(pod: Object) -> list[dict[str, str]]:
     """The conditions of a finished Pod's row."""
     phase = pod.get('status', {}).get('phase', '')
