@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
 import termios
@@ -146,7 +145,8 @@ def _send_stdin(session) -> None:  # noqa: ANN001 - websockets is imported late
 
 def _send_sizes(session) -> None:  # noqa: ANN001
     def send(*_: object) -> None:
-        columns, lines = shutil.get_terminal_size()
+        # Of the terminal itself: COLUMNS and LINES of the environment may be somebody else's.
+        columns, lines = os.get_terminal_size(sys.stdin.fileno())
         with contextlib.suppress(Exception):
             session.send(bytes([RESIZE]) + json.dumps({'Width': columns, 'Height': lines}).encode())
 

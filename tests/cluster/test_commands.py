@@ -215,7 +215,9 @@ class TestExec:
     def test_on_a_terminal(self, shop):
         command = subprocess.list2cmdline(shop.command('exec', '-it', 'talker', '--', 'sh', '-c', SIZE))
         done = subprocess.run(
-            ['script', '-qec', f'stty rows 33 cols 77; {command}', '/dev/null'], text=True, capture_output=True
+            ['script', '-qec', f'stty rows 33 cols 77; COLUMNS=80 LINES=24 {command}', '/dev/null'],
+            text=True,
+            capture_output=True,
         )
         assert '/dev/pts/' in done.stdout
         assert '33 77' in done.stdout
