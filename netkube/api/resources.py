@@ -58,8 +58,8 @@ class Resource(msgspec.Struct, frozen=True):
 NAMESPACES = Resource('', 'v1', 'namespaces', 'Namespace', False, ('ns',), (), ('status', 'finalize'))
 NODES = Resource('', 'v1', 'nodes', 'Node', False, ('no',), (), ('status',))
 PODS = Resource('', 'v1', 'pods', 'Pod', True, ('po',), ('all',),
-                ('status', 'binding', 'log', 'exec', 'attach', 'portforward', 'eviction'))
-SERVICES = Resource('', 'v1', 'services', 'Service', True, ('svc',), ('all',), ('status',))
+                ('status', 'binding', 'log', 'exec', 'attach', 'portforward', 'proxy', 'eviction'))
+SERVICES = Resource('', 'v1', 'services', 'Service', True, ('svc',), ('all',), ('status', 'proxy'))
 ENDPOINTS = Resource('', 'v1', 'endpoints', 'Endpoints', True, ('ep',))
 CONFIGMAPS = Resource('', 'v1', 'configmaps', 'ConfigMap', True, ('cm',))
 SECRETS = Resource('', 'v1', 'secrets', 'Secret', True)

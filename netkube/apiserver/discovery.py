@@ -21,7 +21,7 @@ GIT_VERSION = 'v1.37.0+netkube'
 AGGREGATED = b'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList'
 IMMUTABLE = ((b'cache-control', b'public, immutable'), (b'expires', b'Thu, 31 Dec 2099 23:59:59 GMT'))
 VERBS = ('create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch')
-# subresource -> (group, version, kind, verbs); an empty kind is the resource's own.
+# subresource -> (group, version, kind, verbs); an empty kind is the resource's own, {} the resource's.
 SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     'status': ('', '', '', ('get', 'patch', 'update')),
     'scale': ('autoscaling', 'v1', 'Scale', ('get', 'patch', 'update')),
@@ -32,6 +32,7 @@ SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     'exec': ('', 'v1', 'PodExecOptions', ('create', 'get')),
     'attach': ('', 'v1', 'PodAttachOptions', ('create', 'get')),
     'portforward': ('', 'v1', 'PodPortForwardOptions', ('create', 'get')),
+    'proxy': ('', 'v1', '{}ProxyOptions', ('create', 'delete', 'get', 'patch', 'update')),
 }
 
 
@@ -127,7 +128,7 @@ def _subresource_row(resource: Resource, name: str) -> dict[str, Any]:
     group, version, kind, verbs = SUBRESOURCES[name]
     row = {
         'name': f'{resource.plural}/{name}', 'singularName': '', 'namespaced': resource.namespaced,
-        'kind': kind or resource.kind, 'verbs': verbs,
+        'kind': kind.format(resource.kind) or resource.kind, 'verbs': verbs,
     }  # fmt: skip
     return row | ({'group': group, 'version': version} if group else {})
 
@@ -162,7 +163,7 @@ def _aggregated_resource(resource: Resource) -> dict[str, Any]:
     subresources = []
     for name in resource.subresources:
         group, version, kind, verbs = SUBRESOURCES[name]
-        shown = {'group': group, 'version': version, 'kind': kind} if kind else own
+        shown = {'group': group, 'version': version, 'kind': kind.format(resource.kind)} if kind else own
         subresources.append({'subresource': name, 'responseKind': shown, 'verbs': verbs})
     if subresources:
         row['subresources'] = subresources

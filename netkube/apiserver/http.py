@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from netkube.api.errors import ApiError, internal, no_such_path
+from netkube.apiserver.connect import KubeletOf, connect, refuse_plain_http
 from netkube.apiserver.discovery import discover
 from netkube.apiserver.handlers import HANDLERS, Answer
 from netkube.apiserver.logs import log_stream
+from netkube.apiserver.proxy import proxy
 from netkube.apiserver.registry import Registry
 from netkube.apiserver.request import Receive, Request, Send
 from netkube.apiserver.response import Response, Stream, error_response, warning_headers
-from netkube.apiserver.streams import connect, refuse_plain_http
-from netkube.client.kubelet import Kubelet
 
 log = logging.getLogger(__name__)
-
-KubeletOf = Callable[[str], Kubelet]
 
 
 class HttpApi:
@@ -64,6 +61,8 @@ class HttpApi:
             return discover(request)
         if request.target.subresource == 'log':
             return await log_stream(self._registry, self._kubelet_of, request, request.target)
+        if request.target.subresource == 'proxy':
+            return await proxy(self._registry, self._kubelet_of, request, request.target)
         if request.verb == 'connect':
             raise refuse_plain_http(self._registry, request.target, request)
         handler = HANDLERS[request.verb]
@@ -92,7 +91,8 @@ async def send_response(answer: Response, warnings: tuple[str, ...], send: Send)
 
 async def send_stream(stream: Stream, receive: Receive, send: Send) -> None:
     """Until the stream ends or the client goes."""
-    await send({'type': 'http.response.start', 'status': 200, 'headers': [(b'content-type', stream.content_type)]})
+    headers = [*stream.headers, *([(b'content-type', stream.content_type)] if stream.content_type else ())]
+    await send({'type': 'http.response.start', 'status': stream.code, 'headers': headers})
     gone = asyncio.create_task(wait_for_disconnect(receive))
     pump = asyncio.create_task(pump_stream(stream, send))
     try:

@@ -10,6 +10,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from netkube.apiserver.portforward import as_tokens
 from netkube.apiserver.request import User
 
 IDLE_SECONDS = 90  # as kube-apiserver's http.Server
@@ -49,6 +50,10 @@ class Connection(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+        self.scope['headers'] = [
+            (name, as_tokens(value) if name == b'sec-websocket-protocol' else value)
+            for name, value in self.scope['headers']
+        ]
         self.ws_protocol_class = WebSocketsSansIOProtocol
         super().handle_websocket_upgrade()
 

@@ -16,7 +16,7 @@ from netkube.api.resources import BY_PATH, NAMESPACES, Resource
 
 MAX_BODY = 3 << 20  # bytes, as kube-apiserver
 PUBLIC = ('/healthz', '/livez', '/readyz', '/version')  # to whoever reaches the server
-CONNECT = ('exec', 'attach', 'portforward')
+CONNECT = ('exec', 'attach', 'portforward', 'proxy')
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -59,6 +59,7 @@ class Request(msgspec.Struct):
     receive: Receive
     target: Target | None = None
     warnings: tuple[str, ...] = ()
+    raw_target: str = ''  # path and query as they were written
 
     @classmethod
     def parse(cls, scope: dict[str, Any], receive: Receive) -> Request:
@@ -69,9 +70,10 @@ class Request(msgspec.Struct):
         query = scope['query_string']
         parsed = parse_qs(query.decode(), keep_blank_values=True) if query else {}
         path = scope['path']
+        raw = scope['raw_path'] + (b'?' + query if query else b'')
         return cls(
             scope.get('method', 'GET'), path, parsed, dict(scope['headers']),
-            user or ANONYMOUS, receive, find_target(path),
+            user or ANONYMOUS, receive, find_target(path), raw_target=raw.decode('latin-1'),
         )  # fmt: skip
 
     @property
@@ -146,7 +148,8 @@ def _target(group: str, version: str, parts: list[str]) -> Target:
     if in_namespace and not (len(parts) == 3 and parts[2] in NAMESPACES.subresources):
         namespace, parts = parts[1], parts[2:]
     resource = BY_PATH.get((group, version, parts[0]))
-    if resource is None or len(parts) > 3 or (namespace and not resource.namespaced):
+    has_more = len(parts) > 3 and parts[2] != 'proxy'
+    if resource is None or has_more or (namespace and not resource.namespaced):
         raise no_such_path()
     name = unquote(parts[1]) if len(parts) > 1 else ''
     subresource = parts[2] if len(parts) > 2 else ''

@@ -30,7 +30,9 @@ class Stream(msgspec.Struct, frozen=True):
     """Parts that are sent as they come, until the iterator ends or the client goes."""
 
     parts: AsyncIterator[bytes]
-    content_type: bytes = JSON
+    content_type: bytes = JSON  # b'' when it is among the headers
+    code: int = 200
+    headers: Headers = ()
 
 
 def json_response(value: Any, code: int = 200) -> Response:

@@ -1,4 +1,4 @@
-"""pods/exec over a WebSocket: one byte of channel, then data, in both directions.
+"""pods/exec and pods/attach over a WebSocket: one byte of channel, then data, in both directions.
 
 Protocols v4 and v5.channel.k8s.io (KEP-4006); v5 can close stdin. Channel 3 carries the end as a Status.
 k8s.io/apimachinery/pkg/util/remotecommand.
@@ -36,14 +36,12 @@ async def connect(
 
     What the node's agent refuses is told on the error channel, as a kubelet does: kubectl shows it from there.
     """
-    if target.subresource != 'exec':
-        raise unsupported(target)
-    node, container = exec_target(registry, request, target)
+    node, container = stream_target(registry, request, target)
     kubelet, protocol = kubelet_of(node), choose_protocol(scope['subprotocols'])
     await request.receive()  # websocket.connect
     await send({'type': 'websocket.accept', 'subprotocol': protocol})
     try:
-        session = await start(kubelet, container, request, target)
+        session = await STARTS[target.subresource](kubelet, container, request, target)
     except ApiError as error:
         await finish(error.status(), send)
         return
@@ -60,38 +58,35 @@ def choose_protocol(offered: list[str]) -> str:
     raise bad_request(f'unable to upgrade: no supported subprotocol in {offered}; supported are {list(PROTOCOLS)}')
 
 
-def refuse_plain_http(registry: Registry, target: Target, request: Request) -> ApiError:
-    """What a connect request without a WebSocket is told: what is wrong with it anyway, else what to speak.
-
-    kubectl comes back over SPDY when its WebSocket was refused, and shows the answer to that.
-    """
-    if target.subresource == 'exec':
-        exec_target(registry, request, target)
-        return bad_request('Upgrade request required: exec is served over WebSocket (v5.channel.k8s.io) only')
-    return unsupported(target)
-
-
-def unsupported(target: Target) -> ApiError:
-    return ApiError(501, 'NotImplemented', f'{target.resource.plural}/{target.subresource} is not supported yet')
-
-
-def exec_target(registry: Registry, request: Request, target: Target) -> tuple[str, str]:
+def stream_target(registry: Registry, request: Request, target: Target) -> tuple[str, str]:
     """Node and container. ApiError 400, 404."""
-    if not request.query.get('command'):
+    if target.subresource == 'exec' and not request.query.get('command'):
         raise bad_request('you must specify at least 1 command for the container')
     pod = registry.storage.object(registry.storage.get(target.resource, target.namespace, target.name))
     if pod.get('status', {}).get('phase') in ('Succeeded', 'Failed'):
         phase = pod['status']['phase']
-        raise bad_request(f'cannot exec into a container in a completed pod; current phase is {phase}')
+        verb = 'exec into' if target.subresource == 'exec' else 'attach'
+        raise bad_request(f'cannot {verb} a container in a completed pod; current phase is {phase}')
     return node_of(pod), container_of(pod, request.value('container'))
 
 
-async def start(kubelet: Kubelet, container: str, request: Request, target: Target) -> ExecSession:
+async def start_exec(kubelet: Kubelet, container: str, request: Request, target: Target) -> ExecSession:
     return await kubelet.exec(
         target.namespace, target.name, container, request.query['command'],
         stdin=request.flag('stdin'), stdout=request.flag('stdout'), stderr=request.flag('stderr'),
         tty=request.flag('tty'),
     )  # fmt: skip
+
+
+async def start_attach(kubelet: Kubelet, container: str, request: Request, target: Target) -> ExecSession:
+    """A terminal or not: that is the container's, not the request's."""
+    return await kubelet.attach(
+        target.namespace, target.name, container,
+        stdin=request.flag('stdin'), stdout=request.flag('stdout'), stderr=request.flag('stderr'),
+    )  # fmt: skip
+
+
+STARTS = {'exec': start_exec, 'attach': start_attach}
 
 
 async def relay(session: ExecSession, request: Request, send: Send) -> None:

@@ -1,16 +1,27 @@
-"""What the API server asks of a node's agent: logs and streams of its containers.
+"""What the API server asks of a node's agent: logs and streams of its containers, and connections to them.
 
 Kubernetes does this over the kubelet's HTTPS port; here the composition root hands the API server an object.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
 from typing import Protocol
 
 import msgspec
 
 STDOUT, STDERR = 1, 2
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def words_of(error: OSError) -> str:
+    """The cause as Go says it, ``connection refused``: uvloop's own words have the address, too."""
+    if isinstance(error, TimeoutError) and not error.errno:
+        return 'i/o timeout'
+    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 class LogOptions(msgspec.Struct, frozen=True):
@@ -66,3 +77,17 @@ class Kubelet(Protocol):
         stderr: bool = True,
         tty: bool = False,
     ) -> ExecSession: ...
+
+    async def attach(
+        self, namespace: str, pod: str, container: str, *, stdin: bool = False, stdout: bool = True, stderr: bool = True
+    ) -> ExecSession:
+        """The streams of the container's own process, from now on; closing the session leaves it running."""
+        ...
+
+    async def port_forward(self, namespace: str, pod: str, port: int) -> Connection:
+        """A connection to the Pod's own loopback. ApiError, or OSError when nobody listens."""
+        ...
+
+    async def connect(self, address: str, port: int) -> Connection:
+        """A connection from the Node, by IP address. OSError."""
+        ...

@@ -212,7 +212,7 @@ class ControlPlane:
     def _kubelet_of(self, node: str) -> Kubelet:
         if node != self._config.node_name:
             raise ApiError(503, 'ServiceUnavailable', f'no agent of node {node} is connected')
-        return self._agent
+        return self._agent.serving
 
 
 async def _readable(descriptor: int) -> None:

@@ -13,15 +13,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from netkube.api.errors import not_found
 from netkube.api.meta import Key, Object, is_deleting, key_of, utc_now
 from netkube.api.resources import CONFIGMAPS, PODS, SECRETS, SERVICES, Resource
 from netkube.client.controller import Controller
 from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
 from netkube.client.interface import Client
-from netkube.client.kubelet import ExecSession, LogOptions
-from netkube.node import honoured, serving
+from netkube.node import honoured
 from netkube.node.actions import RETRY, Actions, Machinery, NotYet
 from netkube.node.adoption import adopt_pods
 from netkube.node.config import NodeConfig
@@ -36,6 +34,7 @@ from netkube.node.podspec import is_terminal
 from netkube.node.record import PodRecord, PodRecords
 from netkube.node.references import references_of
 from netkube.node.sandboxes import Sandboxes
+from netkube.node.serving import Serving
 from netkube.node.sockets import NodeSockets
 from netkube.node.status import Facts, pod_status, without_sandbox
 from netkube.node.statuswriter import report_gone, write_status
@@ -51,7 +50,7 @@ DEADLINE_EXCEEDED = ('DeadlineExceeded', 'Pod was active on the node longer than
 
 
 class NodeAgent:
-    """The kubelet of ``config.node_name``; implements netkube.client.kubelet.Kubelet.
+    """The kubelet of ``config.node_name``; ``serving`` is what it answers to the API server.
 
     ``runtime`` is connected and ``network`` started by whoever makes the agent.
     """
@@ -80,6 +79,7 @@ class NodeAgent:
         for resource in (CONFIGMAPS, SECRETS):
             self._controller.watch(resource, self._keys_of_users(resource))
         self._services = informers[SERVICES]
+        self.serving = Serving(self._find_record, runtime, self._sockets, config, now)
         self._actions: Actions  # made by run(), which knows the machine and has tasks
 
     async def run(self) -> None:
@@ -304,36 +304,11 @@ class NodeAgent:
     def _look_again(self, record: PodRecord, at: datetime) -> None:
         self._controller.queue.add_after(record.key, max(0.0, (at - self._now()) / timedelta(seconds=1)))
 
-    # netkube.client.kubelet.Kubelet
-
-    def logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
-        record = self._get_record((namespace, pod))
-        return serving.read_container_log(record, container, options, self._config, self._now())
-
-    def _get_record(self, key: Key) -> PodRecord:
-        """ApiError NotFound. A Pod that was bound a moment ago has one too, with nothing in it."""
+    def _find_record(self, key: Key) -> PodRecord | None:
+        """A Pod that was bound a moment ago has one too, with nothing in it."""
         pod = self._informers[PODS].get(key)
         if pod is None or not self._is_ours(pod):
-            raise not_found(PODS, key[1])
+            return None
         record = self._records.ensure(pod['metadata']['uid'], key)
         record.see_pod(pod)
         return record
-
-    async def exec(
-        self,
-        namespace: str,
-        pod: str,
-        container: str,
-        argv: list[str],
-        *,
-        stdin: bool = False,
-        stdout: bool = True,
-        stderr: bool = True,
-        tty: bool = False,
-    ) -> ExecSession:
-        record = self._get_record((namespace, pod))
-        id = serving.running_container(record, container)
-        try:
-            return await self._runtime.exec(id, argv, stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)
-        except CriError as error:
-            raise serving.as_api_error(error) from error

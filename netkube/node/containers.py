@@ -66,6 +66,9 @@ def container_config(
         read_only_root=security.get('readOnlyRootFilesystem', False),
         hide=hide,
         termination_log=container.get('terminationMessagePath', TERMINATION_LOG),
+        stdin=container.get('stdin', False),
+        stdin_once=container.get('stdinOnce', False),
+        tty=container.get('tty', False),
         annotations={IMAGE_ANNOTATION: container.get('image', ''), RESTARTS_ANNOTATION: str(start.restarts)},
     )
 

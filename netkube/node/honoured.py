@@ -18,7 +18,7 @@ POD_FIELDS = (
 )
 POD_SECURITY = ('seLinuxOptions', 'seccompProfile', 'appArmorProfile', 'windowsOptions')
 CONTAINER_SECURITY = (*POD_SECURITY, 'procMount', 'privileged')
-CONTAINER_FIELDS = ('volumeDevices', 'stdin', 'tty')
+CONTAINER_FIELDS = ('volumeDevices',)
 DEFAULTS: tuple[object, ...] = (None, False, '', 'Default', 'Unconfined', [], {})
 
 

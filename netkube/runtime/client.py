@@ -18,7 +18,7 @@ from netkube.runtime.cri import (
     SandboxConfig,
     record_of,
 )
-from netkube.runtime.session import STDERR, STDOUT, ExecSession, open_session
+from netkube.runtime.session import STDERR, STDOUT, ExecSession, attach_session, open_session
 
 _MAX_LINE = 64 << 20  # list_containers answers in one line
 
@@ -129,6 +129,11 @@ class RuntimeClient:
         """A command that cannot be executed says so on stderr and ends with 127 or 126, as in a shell."""
         wanted = [name for name, on in (('stdin', stdin), ('stdout', stdout), ('stderr', stderr)) if on]
         return await open_session(self._path, id, argv, wanted, tty)
+
+    async def attach(self, id: str, *, stdin: bool = False, stdout: bool = True, stderr: bool = True) -> ExecSession:
+        """To the container's own process. Its exit code is the container's to tell; the session's is 0."""
+        outputs = [name for name, on in (('stdout', stdout), ('stderr', stderr)) if on]
+        return await attach_session(self._path, id, outputs, stdin)
 
     async def exec_sync(self, id: str, argv: list[str], timeout: float | None = None) -> tuple[int, bytes, bytes]:
         """(exit code, stdout, stderr). TimeoutError, and the command is killed, when it takes longer."""

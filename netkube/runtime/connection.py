@@ -4,9 +4,10 @@
 ``{"id": 1, "error": {"code": "NotFound", "message": "..."}}``, in any order. After the verb ``subscribe`` come
 ``{"event": <ContainerStatus>}`` too.
 
-An ``exec`` takes a connection of its own. The request carries the descriptors of those streams that it names; the
-answer carries a terminal's master if one was asked for; ``{"exit_code": 0, "signal": 0}`` follows at the end. A
-client that goes away before takes the command with it.
+An ``exec`` or ``attach`` takes a connection of its own. The request carries the descriptors of those streams that it
+names; the answer carries a terminal's master if one was asked for, or what the standard input of an attached container
+is written to; ``{"exit_code": 0, "signal": 0}`` follows at the end. A client that goes away before takes the command
+with it, but not the container that it was attached to.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import select
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
+from netkube.runtime.attachment import Attachment
 from netkube.runtime.cri import ContainerStatus, CriError, record_of
 from netkube.runtime.exec import Command
 from netkube.runtime.execution import Execution
@@ -50,7 +53,7 @@ class Connection:
         self._fds: list[int] = []
         self._unsent = b''
         self._subscribed = False
-        self._execution: Execution | None = None
+        self._session: Execution | Attachment | None = None
         stream.setblocking(False)
         loop.watch(stream.fileno(), self._serve)
 
@@ -82,6 +85,8 @@ class Connection:
             self._send({'id': id, 'result': {}})
         elif verb == 'exec':
             self._answer(id, lambda: self._exec(id, **arguments))
+        elif verb == 'attach':
+            self._answer(id, lambda: self._attach(id, **arguments))
         elif verb in VERBS:
             self._answer(id, lambda: getattr(self._service, verb)(**arguments))
         else:
@@ -120,9 +125,22 @@ class Connection:
         finally:
             for fd in fds:
                 os.close(fd)
-        self._execution = execution
+        self._session = execution
         execution.begun.then(lambda: self._begun(id, execution))
         execution.gone.then(lambda: self._send({'exit_code': execution.exit.code, 'signal': execution.exit.signal}))
+
+    def _attach(self, id: int, container: str, streams: list[str], stdin: bool) -> None:
+        fds, self._fds = self._fds, []
+        with ExitStack() as undo:
+            for fd in fds:
+                undo.callback(os.close, fd)
+            attachment = self._service.attach(container, dict(zip(streams, fds, strict=True)), stdin)
+            undo.pop_all()
+        self._session = attachment
+        self._send({'id': id, 'result': {'stdin': attachment.stdin >= 0}}, attachment.stdin)
+        if attachment.stdin >= 0:
+            os.close(attachment.stdin)
+        attachment.gone.then(lambda: self._send({'exit_code': 0, 'signal': 0}))
 
     def _begun(self, id: int, execution: Execution) -> None:
         if execution.refusal:
@@ -164,6 +182,6 @@ class Connection:
         self._socket.close()
         for fd in self._fds:
             os.close(fd)
-        if self._execution is not None:
-            self._execution.kill()
+        if self._session is not None:
+            self._session.abandon()
         self._closed(self)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from typing import NamedTuple
 
 from netkube.runtime import cgroup, cri
 from netkube.runtime.cri import ContainerConfig, ContainerStatus
 from netkube.runtime.gate import Gate
-from netkube.runtime.logs import LogFile
+from netkube.runtime.logs import LogFile, LogStream
 from netkube.runtime.lookup import CommandError
 from netkube.runtime.process import Setup, StageError, environment, execute, run_stages, use_streams
 
@@ -48,6 +47,8 @@ class Container:
         self.pid = 0
         self.refusal = ''  # why its program was never reached
         self.log: LogFile | None = None
+        self.streams: list[LogStream] = []
+        self.stdin = -1  # what its standard input is written to, if it has one
         self.kill_at = float('inf')  # on the monotonic clock; set by a stop
         self.begun = Gate()  # its program runs, or could not be started
         self.gone = Gate()  # it has exited
@@ -86,6 +87,20 @@ class Container:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _MESSAGE_BYTES))
             return file.read(_MESSAGE_BYTES).decode(errors='replace')
 
+    def hand_out_stdin(self) -> int:
+        """A descriptor of its own for a client; -1 when there is none, or the only one was given to another."""
+        if self.stdin < 0:
+            return -1
+        given = os.dup(self.stdin)
+        if self.config.stdin_once and not self.config.tty:
+            self.close_stdin()
+        return given
+
+    def close_stdin(self) -> None:
+        if self.stdin >= 0:
+            os.close(self.stdin)
+            self.stdin = -1
+
     def kill(self) -> None:
         """SIGKILL to everything in it; stopped processes too."""
         cgroup.kill(self.cgroup_path)
@@ -97,11 +112,11 @@ class Container:
             os.kill(self.pid, number)
 
 
-def be_container(setup: Setup, streams: tuple[int, int, int], channel: socket.socket) -> None:
+def be_container(setup: Setup, streams: tuple[int, int, int]) -> None:
     """In the child: becomes the container's program, or says on the channel why not."""
     try:
         use_streams(*streams)
         run_stages(setup)
         execute(setup.config.argv, environment(setup.config, setup.user.home))
     except (StageError, CommandError) as error:
-        channel.send(str(error).encode())
+        setup.channel.send(str(error).encode())

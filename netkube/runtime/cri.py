@@ -83,6 +83,9 @@ class ContainerConfig(NamedTuple):
     hide: tuple[str, ...] = ()  # paths of the machine that the container sees empty
     termination_log: str = ''  # path in the container of a file whose last 4096 bytes become the status' message
     stop_signal: int = 15
+    stdin: bool = False  # kept open for who attaches, instead of /dev/null
+    stdin_once: bool = False  # and given to the first one, so that it ends with that one
+    tty: bool = False
     annotations: Mapping[str, str] = {}  # handed back in the status
 
 

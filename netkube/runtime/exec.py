@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
-import struct
 from typing import NamedTuple
 
 from netkube.runtime import credentials, linux, lookup
 from netkube.runtime.cri import ContainerConfig
 from netkube.runtime.process import enter_directory, environment, execute, own_streams, use_streams
+from netkube.runtime.terminal import hand_over, open_terminal
 
-_TIOCSPTLCK, _TIOCGPTPEER = 0x40045431, 0x5441
 _NAMESPACES = (
     linux.CLONE_NEWNS | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC | linux.CLONE_NEWNET | linux.CLONE_NEWCGROUP
 )  # fmt: skip
-TTY = b'tty'  # the message that carries a terminal's master
 
 
 class Command(NamedTuple):
@@ -56,16 +53,5 @@ def _take_place(
     own_streams(user)
     credentials.become(user, rights)
     if command.tty:
-        socket.send_fds(channel, [TTY], [master])
+        hand_over(channel, master)
     return user.home
-
-
-def open_terminal() -> tuple[int, int, int, int]:
-    """The master of a new terminal of the container, and its slave for each of the three streams.
-
-    We lead a new session, so the slave becomes our controlling terminal by being opened.
-    """
-    master = os.open('/dev/ptmx', os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-    fcntl.ioctl(master, _TIOCSPTLCK, struct.pack('i', 0))
-    slave = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_CLOEXEC)
-    return master, slave, slave, slave

@@ -7,9 +7,9 @@ import signal
 import socket
 
 from netkube.runtime.container import Exit, exit_of
-from netkube.runtime.exec import TTY
 from netkube.runtime.gate import Gate
 from netkube.runtime.loop import Loop
+from netkube.runtime.terminal import TTY
 
 _WORD_BYTES = 4096
 
@@ -45,8 +45,8 @@ class Execution:
         self.exit = exit_of(wait_status)
         self.gone.open()
 
-    def kill(self) -> None:
-        """With the processes of its group."""
+    def abandon(self) -> None:
+        """The client has gone: the command is killed, with the processes of its group."""
         if not self._pid:
             return
         try:

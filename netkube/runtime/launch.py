@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
+from netkube.runtime.attachment import Attachment, Tap
 from netkube.runtime.container import Container, be_container, exit_of
 from netkube.runtime.credentials import plan_rights
 from netkube.runtime.cri import ContainerConfig, ContainerStatus, CriError, Mount
@@ -23,9 +24,24 @@ from netkube.runtime.logs import LogFile, LogStream
 from netkube.runtime.loop import Loop
 from netkube.runtime.mounts import MachineMounts
 from netkube.runtime.process import Machine, Setup
+from netkube.runtime.terminal import TTY
 from netkube.runtime.trees import spawn_removal
 
 _WORD_BYTES = 4096
+
+
+class Pipes(NamedTuple):
+    """The child's ends of its standard streams, and ours: ``input`` is -1 without one, outputs have their names."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+    input: int = -1
+    outputs: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def theirs(self) -> tuple[int, int, int]:
+        return self.stdin, self.stdout, self.stderr
 
 
 class Run(NamedTuple):
@@ -33,7 +49,6 @@ class Run(NamedTuple):
 
     container: Container
     channel: socket.socket  # the child's word on its start; closed by a successful exec
-    streams: tuple[LogStream, LogStream]
     log: LogFile
 
 
@@ -61,39 +76,50 @@ class Launcher:
     def start(self, container: Container, netns: str) -> None:
         """Returns at once; ``container.begun`` opens when its program runs, or could not be started."""
         config = _with_own_files(container)
-        setup = Setup(self._machine(), config, netns, container.directory)
-        with ExitStack() as undo:
+        with ExitStack() as undo, ExitStack() as theirs:
             log = LogFile(config.log_path)
             undo.callback(log.close)
-            (out, stdout), (err, stderr) = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
-            streams = (LogStream(out, 'stdout', log), LogStream(err, 'stderr', log))
-            channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            for opened in (channel, *streams):
-                undo.callback(opened.close)
-            try:
-                fds = (self._null, stdout, stderr)
-                container.pid = self._forker.fork_first(container.cgroup_path, lambda: be_container(setup, fds, theirs))
-            finally:
-                theirs.close()
-                os.close(stdout)
-                os.close(stderr)
+            channel, word = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undo.callback(channel.close)
+            theirs.callback(word.close)
+            pipes = Pipes(self._null, self._null, self._null) if config.tty else self._open_pipes(config, undo, theirs)
+            setup = Setup(self._machine(), config, netns, container.directory, word)
+            container.pid = self._forker.fork_first(container.cgroup_path, lambda: be_container(setup, pipes.theirs))
             undo.pop_all()
         container.log = log
-        self._watch(Run(container, channel, streams, log))
+        container.stdin = pipes.input
+        run = Run(container, channel, log)
+        self._loop.watch(channel.fileno(), lambda: self._take_word(run))
+        self._loop.on_exit(container.pid, lambda status: self._take_exit(run, status))
+        for fd, name in pipes.outputs:
+            self._follow(run, fd, name)
 
-    def _watch(self, run: Run) -> None:
-        self._loop.watch(run.channel.fileno(), lambda: self._take_word(run))
-        for stream in run.streams:
-            self._loop.watch(stream.fd, partial(self._pump, stream))
-        self._loop.on_exit(run.container.pid, lambda status: self._take_exit(run, status))
+    def _open_pipes(self, config: ContainerConfig, undo: ExitStack, theirs: ExitStack) -> Pipes:
+        (out, stdout), (err, stderr) = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
+        stdin, ours = os.pipe2(os.O_CLOEXEC) if config.stdin else (self._null, -1)
+        for fd in (out, err, *([ours] if config.stdin else ())):
+            undo.callback(os.close, fd)
+        for fd in (stdout, stderr, *([stdin] if config.stdin else ())):
+            theirs.callback(os.close, fd)
+        return Pipes(stdin, stdout, stderr, ours, ((out, 'stdout'), (err, 'stderr')))
+
+    def _follow(self, run: Run, fd: int, name: str) -> None:
+        stream = LogStream(fd, name, run.log)
+        run.container.streams.append(stream)
+        self._loop.watch(fd, partial(self._pump, stream))
 
     def _pump(self, stream: LogStream) -> None:
         if not stream.pump():
             self._loop.unwatch(stream.fd)
 
     def _take_word(self, run: Run) -> None:
-        """Silence means that exec has closed the channel."""
-        run.container.refusal = run.channel.recv(_WORD_BYTES).decode(errors='replace')
+        """Silence means that exec has closed the channel. A terminal comes before."""
+        word, fds, _, _ = socket.recv_fds(run.channel, _WORD_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+        if word == TTY:
+            run.container.stdin = os.dup(fds[0]) if run.container.config.stdin else -1
+            self._follow(run, fds[0], 'stdout')
+            return
+        run.container.refusal = word.decode(errors='replace')
         self._loop.unwatch(run.channel.fileno())
         run.channel.close()
         if not run.container.refusal:
@@ -102,11 +128,12 @@ class Launcher:
             self.on_change(run.container.status)
 
     def _take_exit(self, run: Run, wait_status: int) -> None:
-        if run.channel.fileno() >= 0:  # the end came to our notice before the start
+        while run.channel.fileno() >= 0:  # the end came to our notice before the start
             self._take_word(run)
-        for stream in run.streams:
+        for stream in run.container.streams:
             self._loop.unwatch(stream.fd)
             stream.close()
+        run.container.close_stdin()
         run.log.close()
         run.container.exited(exit_of(wait_status), self._now())
         self.on_change(run.container.status)
@@ -133,6 +160,12 @@ class Launcher:
             theirs.close()
         return Execution(self._loop, pid, ours)
 
+    def attach(self, container: Container, outputs: dict[str, int], stdin: bool) -> Attachment:
+        """``outputs`` are write ends, by 'stdout' and 'stderr'; they are the attachment's from now on."""
+        if not container.pid:
+            raise CriError('FailedPrecondition', f'container {container.config.id!r} is not running')
+        taps = {name: Tap(self._loop, fd) for name, fd in outputs.items()}
+        return Attachment(container, taps, container.hand_out_stdin() if stdin else -1)
 
     def delete_tree(self, path: str) -> None:
         """In the background; it may hold anything a container has written."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from typing import Protocol
 
 _READ = 65536
 MAX_LINE = 16384
@@ -82,12 +83,21 @@ class LogFile:
             self._fd = -1
 
 
+class Tap(Protocol):
+    """Where a stream's bytes go beside the log."""
+
+    def give(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
 class LogStream:
-    """Our end of a container's pipe; ``name`` is stdout or stderr."""
+    """Our end of a container's pipe or terminal; ``name`` is stdout or stderr."""
 
     def __init__(self, fd: int, name: str, file: LogFile) -> None:
         self.fd = fd
-        self._name = name
+        self.name = name
+        self.taps: list[Tap] = []
         self._file = file
         self._rest = b''
         os.set_blocking(fd, False)
@@ -105,15 +115,21 @@ class LogStream:
             return os.read(self.fd, _READ)
         except BlockingIOError:
             return None
+        except OSError:  # EIO: the last process has closed the terminal
+            return b''
 
     def _take(self, chunk: bytes) -> None:
-        entries, self._rest = render_entries(self._rest + chunk, log_timestamp(time.time_ns()), self._name)
+        entries, self._rest = render_entries(self._rest + chunk, log_timestamp(time.time_ns()), self.name)
         self._file.append(entries)
+        for tap in self.taps:
+            tap.give(chunk)
 
     def close(self) -> None:
         """After the writer's end: moves what is still in the pipe, and a last line that was not ended."""
         while chunk := self._read():
             self._take(chunk)
         if self._rest:
-            self._file.append(f'{log_timestamp(time.time_ns())} {self._name} F '.encode() + self._rest + b'\n')
+            self._file.append(f'{log_timestamp(time.time_ns())} {self.name} F '.encode() + self._rest + b'\n')
         os.close(self.fd)
+        for tap in self.taps:
+            tap.end()

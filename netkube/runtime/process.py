@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import stat
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from netkube.runtime import credentials, kernelfs, linux, lookup, rootfs
 from netkube.runtime.cri import ContainerConfig, Mount
 from netkube.runtime.mounts import Template
 from netkube.runtime.netns import path_of
+from netkube.runtime.terminal import hand_over, open_terminal
 
 
 class Volume(NamedTuple):
@@ -37,11 +39,14 @@ class Machine(NamedTuple):
 class Setup:
     """What the stages need to know, and what they tell each other."""
 
-    def __init__(self, machine: Machine, config: ContainerConfig, netns: str, directory: str) -> None:
+    def __init__(
+        self, machine: Machine, config: ContainerConfig, netns: str, directory: str, channel: socket.socket
+    ) -> None:
         self.machine = machine
         self.config = config
         self.netns = netns
         self.directory = directory  # where the upper layers go
+        self.channel = channel  # to whoever started us
         self.rights = credentials.plan_rights(config, machine.capabilities)
         self.volumes: list[Volume] = []
         self.user = credentials.User(0, 0, (), '/')
@@ -95,6 +100,13 @@ def protect_kernel(setup: Setup) -> None:
     kernelfs.protect_kernel(setup.machine.protection)
 
 
+def use_terminal(setup: Setup) -> None:
+    if setup.config.tty:
+        master, *streams = open_terminal()
+        use_streams(*streams)
+        hand_over(setup.channel, master)
+
+
 def enter_working_directory(setup: Setup) -> None:
     enter_directory(setup.config.working_dir)
     if setup.config.read_only_root:
@@ -121,6 +133,7 @@ STAGES: tuple[tuple[str, Callable[[Setup], None]], ...] = (
     ('mounting /proc, /sys and /dev', mount_kernel),
     ('mounting the volumes', mount_volumes),
     ('protecting /proc and /sys', protect_kernel),
+    ('opening the terminal', use_terminal),
     ('entering the working directory', enter_working_directory),
     ('changing the user', become_user),
 )
@@ -142,7 +155,7 @@ def run_stages(setup: Setup) -> None:
 def environment(config: ContainerConfig, home: str) -> dict[str, str]:
     """The container's own variables, and those that a container runtime adds."""
     added = {'PATH': lookup.DEFAULT_PATH, 'HOSTNAME': config.hostname, 'HOME': home}
-    return {**added, **config.env}
+    return {**added, **({'TERM': 'xterm'} if config.tty else {}), **config.env}
 
 
 def execute(argv: tuple[str, ...], env: dict[str, str]) -> None:

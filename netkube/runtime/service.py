@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from netkube.runtime import cgroup, cri, netns
+from netkube.runtime.attachment import Attachment
 from netkube.runtime.container import Container, timestamp
 from netkube.runtime.credentials import CAPABILITIES
 from netkube.runtime.cri import ContainerConfig, CriError, PodSandboxStatus, Record, SandboxConfig, record_of
@@ -150,6 +151,9 @@ class RuntimeService:
 
     def execute(self, id: str, command: Command) -> Execution:
         return self.launcher.execute(self._get_container(id), command)
+
+    def attach(self, id: str, outputs: dict[str, int], stdin: bool) -> Attachment:
+        return self.launcher.attach(self._get_container(id), outputs, stdin)
 
     def shutdown(self) -> After:
         """Kills and removes everything, then ends the server."""

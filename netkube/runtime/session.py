@@ -166,15 +166,33 @@ class _Control:
 
 async def open_session(path: str, container: str, argv: list[str], streams: list[str], tty: bool) -> ExecSession:
     """``streams`` are those of stdin, stdout and stderr that are wanted; a terminal is all three."""
+    arguments = {'container': container, 'argv': argv, 'tty': tty}
+    control, ours, _ = await _open(path, 'exec', arguments, [] if tty else streams)
+    terminal = control.fds[0] if tty else -1
+    outputs = {ours[name]: number for name, number in _OUTPUTS if name in ours}
+    return ExecSession(control, ours.get('stdin', terminal), {terminal: STDOUT} if tty else outputs, terminal)
+
+
+async def attach_session(path: str, container: str, outputs: list[str], stdin: bool) -> ExecSession:
+    """``outputs`` are those of stdout and stderr that are wanted; a terminal has only the first."""
+    control, ours, answer = await _open(path, 'attach', {'container': container, 'stdin': stdin}, outputs)
+    given = control.fds[0] if answer['stdin'] else -1
+    terminal = given if given >= 0 and os.isatty(given) else -1
+    return ExecSession(control, given, {ours[name]: number for name, number in _OUTPUTS if name in ours}, terminal)
+
+
+async def _open(
+    path: str, verb: str, arguments: dict[str, Any], streams: list[str]
+) -> tuple[_Control, dict[str, int], dict[str, Any]]:
+    """The connection, our ends of the pipes by stream, and the server's answer."""
     with ExitStack() as undo:
         stream = await _connect(path)
         undo.callback(stream.close)
-        ours, theirs = _open_pipes([] if tty else streams)
+        ours, theirs = _open_pipes(streams)
         for fd in ours.values():
             undo.callback(os.close, fd)
-        arguments = {'container': container, 'argv': argv, 'streams': list(theirs), 'tty': tty}
-        request = json.dumps({'id': 1, 'verb': 'exec', 'arguments': arguments}).encode() + b'\n'
-        socket.send_fds(stream, [request], list(theirs.values()))
+        request = {'id': 1, 'verb': verb, 'arguments': arguments | {'streams': list(theirs)}}
+        socket.send_fds(stream, [json.dumps(request).encode() + b'\n'], list(theirs.values()))
         for fd in theirs.values():
             os.close(fd)
         control = _Control(stream)
@@ -182,9 +200,7 @@ async def open_session(path: str, container: str, argv: list[str], streams: list
         if 'error' in answer:
             raise CriError(**answer['error'])
         undo.pop_all()
-    terminal = control.fds[0] if tty else -1
-    outputs = {ours[name]: number for name, number in _OUTPUTS if name in ours}
-    return ExecSession(control, ours.get('stdin', terminal), {terminal: STDOUT} if tty else outputs, terminal)
+    return control, ours, answer['result']
 
 
 async def _connect(path: str) -> socket.socket:

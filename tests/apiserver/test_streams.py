@@ -167,6 +167,9 @@ async def test_the_official_python_client_executes(api: ServedApi) -> None:
 
 
 @pytest.mark.parametrize('subresource', ['attach', 'portforward'])
-async def test_attach_and_port_forward_are_refused_by_name(api: ServedApi, subresource: str) -> None:
+async def test_streams_are_served_over_websocket_only(api: ServedApi, subresource: str) -> None:
     answer = await api.request('POST', f'{PODS_PATH}/a/{subresource}')
-    assert (answer.code, answer.message) == (501, f'pods/{subresource} is not supported yet')
+    message = f'Upgrade request required: {subresource} is served over WebSocket only'
+    assert (answer.code, answer.message) == (400, message)
+    answer = await api.request('POST', f'{PODS_PATH}/none/{subresource}')
+    assert (answer.code, answer.message) == (404, 'pods "none" not found')

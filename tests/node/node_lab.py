@@ -154,7 +154,7 @@ class Lab:
             raise AssertionError(f'no event {reason} {message!r} in {await self.events(name)}') from None
 
     async def logs(self, name: str = 'p', container: str = 'c', **options: Any) -> str:
-        chunks = [chunk async for chunk in self.agent.logs('default', name, container, LogOptions(**options))]
+        chunks = [chunk async for chunk in self.agent.serving.logs('default', name, container, LogOptions(**options))]
         return b''.join(chunks).decode()
 
     async def prints(self, text: str, name: str = 'p', container: str = 'c') -> None:
@@ -165,7 +165,7 @@ class Lab:
 
     async def sh(self, script: str, name: str = 'p', container: str = 'c') -> str:
         """What a shell in the container prints; it must succeed."""
-        session = await self.agent.exec('default', name, container, ['sh', '-euc', script])
+        session = await self.agent.serving.exec('default', name, container, ['sh', '-euc', script])
         output = {1: b'', 2: b''}
         while (read := await session.read()) is not None:
             output[read[0]] += read[1]

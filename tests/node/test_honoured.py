@@ -4,8 +4,8 @@ from netkube.node.honoured import unhonoured
 
 
 def test_an_init_container_is_named_as_one():
-    asked = {'initContainers': [{'name': 'first', 'tty': True}], 'containers': []}
-    assert unhonoured({'spec': asked}) == ['spec.initContainers[first].tty']
+    asked = {'initContainers': [{'name': 'first', 'volumeDevices': [{}]}], 'containers': []}
+    assert unhonoured({'spec': asked}) == ['spec.initContainers[first].volumeDevices']
 
 
 def test_a_profile_that_says_unconfined_asks_for_nothing():

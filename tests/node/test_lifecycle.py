@@ -77,4 +77,4 @@ async def test_logs_and_exec_of_what_is_not_there(kubelet: Lab) -> None:
             await kubelet.logs(**arguments)
         assert error.value.code == code
     with pytest.raises(ApiError, match='container not found'):
-        await kubelet.agent.exec('default', 'waiting', 'c', ['true'])
+        await kubelet.agent.serving.exec('default', 'waiting', 'c', ['true'])

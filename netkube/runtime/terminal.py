@@ -1,0 +1,26 @@
+"""A terminal of a container: the slave is its standard streams, the master goes to whoever started it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+
+_TIOCSPTLCK, _TIOCGPTPEER = 0x40045431, 0x5441
+TTY = b'tty'  # the message that carries a master
+
+
+def open_terminal() -> tuple[int, int, int, int]:
+    """The master of a new terminal of the container, and its slave for each of the three streams.
+
+    We lead a new session, so the slave becomes our controlling terminal by being opened.
+    """
+    master = os.open('/dev/ptmx', os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    fcntl.ioctl(master, _TIOCSPTLCK, struct.pack('i', 0))
+    slave = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_CLOEXEC)
+    return master, slave, slave, slave
+
+
+def hand_over(channel: socket.socket, master: int) -> None:
+    socket.send_fds(channel, [TTY], [master])
