@@ -80,11 +80,13 @@ class NodeAgent:
             self._controller.watch(resource, self._keys_of_users(resource))
         self._services = informers[SERVICES]
         self.serving = Serving(self._find_record, runtime, self._sockets, config, now)
+        self._controllers: frozenset[str] = frozenset()  # of cgroups, which limits need
         self._actions: Actions  # made by run(), which knows the machine and has tasks
 
     async def run(self) -> None:
         events = self._runtime.events()
         info = await asyncio.to_thread(read_machine_info)
+        self._controllers = frozenset((await self._runtime.version())['controllers'])
         await self._sandboxes.start()
         for resource in (PODS, CONFIGMAPS, SECRETS, SERVICES):
             await self._informers[resource].synced.wait()
@@ -184,7 +186,7 @@ class NodeAgent:
             await self._run_pod(record, pod)
 
     async def _run_pod(self, record: PodRecord, pod: Object) -> None:
-        fields = honoured.unhonoured(pod)
+        fields = honoured.unhonoured(pod, self._controllers)
         if fields:
             self._actions.event_once(record, 'unhonoured', 'Warning', 'NotHonoured', honoured.message(fields))
         record.refused.clear()

@@ -11,13 +11,15 @@ from typing import Any
 import msgspec
 
 from netkube.api.meta import Object
+from netkube.api.quantity import parse_quantity
 from netkube.node.environment import ConfigError, command_line
 from netkube.node.expansion import expand, references_in
 from netkube.node.plan import StartContainer
 from netkube.node.podspec import IMAGE_ANNOTATION, RESTARTS_ANNOTATION
-from netkube.runtime.cri import DEFAULT_CAPABILITIES, ContainerConfig, Mount
+from netkube.runtime.cri import DEFAULT_CAPABILITIES, ContainerConfig, LinuxContainerResources, Mount
 
 TERMINATION_LOG = '/dev/termination-log'
+CPU_PERIOD, MIN_QUOTA = 100_000, 1000  # microseconds
 
 
 class PodFiles(msgspec.Struct, frozen=True):
@@ -69,8 +71,16 @@ def container_config(
         stdin=container.get('stdin', False),
         stdin_once=container.get('stdinOnce', False),
         tty=container.get('tty', False),
+        resources=limits((container.get('resources') or {}).get('limits') or {}),
         annotations={IMAGE_ANNOTATION: container.get('image', ''), RESTARTS_ANNOTATION: str(start.restarts)},
     )
+
+
+def limits(wanted: Mapping[str, Any]) -> LinuxContainerResources:
+    """kubernetes pkg/kubelet/cm MilliCPUToQuota: no less than 1 ms in every 100."""
+    quota = max(MIN_QUOTA, int(parse_quantity(wanted['cpu']) * CPU_PERIOD)) if 'cpu' in wanted else 0
+    memory = int(parse_quantity(wanted['memory'])) if 'memory' in wanted else 0
+    return LinuxContainerResources(cpu_quota=quota, memory_limit=memory)
 
 
 def capabilities(wanted: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from netkube.api.meta import Object
 
@@ -19,11 +19,12 @@ POD_FIELDS = (
 POD_SECURITY = ('seLinuxOptions', 'seccompProfile', 'appArmorProfile', 'windowsOptions')
 CONTAINER_SECURITY = (*POD_SECURITY, 'procMount', 'privileged')
 CONTAINER_FIELDS = ('volumeDevices',)
+LIMITS = ('cpu', 'memory')
 DEFAULTS: tuple[object, ...] = (None, False, '', 'Default', 'Unconfined', [], {})
 
 
-def unhonoured(pod: Object) -> list[str]:
-    """The paths of the fields that netkube does not act on yet."""
+def unhonoured(pod: Object, controllers: Collection[str]) -> list[str]:
+    """The paths of the fields that netkube does not act on yet; limits need a cgroup controller of their name."""
     spec = pod['spec']
     fields = [f'spec.{name}' for name in POD_FIELDS if spec.get(name)]
     fields += _asked(spec.get('securityContext') or {}, POD_SECURITY, 'spec.securityContext')
@@ -34,7 +35,7 @@ def unhonoured(pod: Object) -> list[str]:
         fields.append('spec.hostUsers')
     for list_name in ('initContainers', 'containers'):
         for container in spec.get(list_name) or ():
-            fields += _of_container(container, f'spec.{list_name}[{container["name"]}]')
+            fields += _of_container(container, f'spec.{list_name}[{container["name"]}]', controllers)
     for volume in spec.get('volumes') or ():
         if (volume.get('emptyDir') or {}).get('sizeLimit'):
             fields.append(f'spec.volumes[{volume["name"]}].emptyDir.sizeLimit')
@@ -46,11 +47,12 @@ def is_network_sysctl(name: str) -> bool:
     return name.replace('/', '.').startswith('net.')
 
 
-def _of_container(container: Object, path: str) -> Iterator[str]:
+def _of_container(container: Object, path: str, controllers: Collection[str]) -> Iterator[str]:
     yield from (f'{path}.{name}' for name in CONTAINER_FIELDS if container.get(name))
     yield from _asked(container.get('securityContext') or {}, CONTAINER_SECURITY, f'{path}.securityContext')
     resources = container.get('resources') or {}
-    yield from (f'{path}.resources.limits.{name}' for name in resources.get('limits') or ())
+    limits = [name for name in resources.get('limits') or () if name not in LIMITS or name not in controllers]
+    yield from (f'{path}.resources.limits.{name}' for name in limits)
     if resources.get('claims'):
         yield f'{path}.resources.claims'
     for port in container.get('ports') or ():

@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from netkube.api.meta import parse_timestamp
 from netkube.client.kubelet import LogOptions
@@ -108,25 +108,43 @@ async def read_log(path: Path, options: LogOptions, now: datetime, ended: asynci
 
 
 async def _chunks(path: Path, options: LogOptions, now: datetime, ended: asyncio.Event) -> AsyncIterator[bytes]:
+    """A log that is followed goes on in the next file when it is rotated."""
     renderer, rest = EntryRenderer(since_of(options, now), options.timestamps), b''
     position = 0 if options.tail_lines is None else await asyncio.to_thread(tail_offset, path, options.tail_lines)
-    watch = FileWatch(str(path)) if options.follow else None
+    file, watch = await asyncio.to_thread(path.open, 'rb'), FileWatch(str(path)) if options.follow else None
     try:
-        with await asyncio.to_thread(path.open, 'rb') as file:
-            file.seek(position)
-            while True:
-                over = ended.is_set()  # asked before reading: what was written before the end is read
-                block = await asyncio.to_thread(file.read, CHUNK)
-                *lines, rest = (rest + block).split(b'\n')
-                yield renderer.render(lines)
-                if not block:
-                    if watch is None or over:
-                        return
-                    await _either(watch.changed, ended)
-                    watch.changed.clear()
+        file.seek(position)
+        while True:
+            # Both are asked before reading: what was written before the end, or the rotation, is read.
+            over, rotated = ended.is_set(), watch is not None and await asyncio.to_thread(_is_rotated, file, path)
+            block = await asyncio.to_thread(file.read, CHUNK)
+            *lines, rest = (rest + block).split(b'\n')
+            yield renderer.render(lines)
+            if block:
+                continue
+            if watch is None:
+                return
+            if rotated:
+                watch.close()
+                file.close()
+                file, watch = await asyncio.to_thread(path.open, 'rb'), FileWatch(str(path))
+            elif over:
+                return
+            else:
+                await _either(watch.changed, ended)
+                watch.changed.clear()
     finally:
+        file.close()
         if watch is not None:
             watch.close()
+
+
+def _is_rotated(file: BinaryIO, path: Path) -> bool:
+    """The log goes on in another file. Blocking."""
+    try:
+        return os.fstat(file.fileno()).st_ino != path.stat().st_ino
+    except FileNotFoundError:  # the Pod has gone, and its log with it
+        return False
 
 
 async def _either(*events: asyncio.Event) -> None:

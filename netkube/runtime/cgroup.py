@@ -40,7 +40,7 @@ def kill(path: str) -> None:
     if not path or not os.path.exists(path):
         return
     try:
-        _write(f'{path}/cgroup.kill', '1')
+        write(f'{path}/cgroup.kill', '1')
     except FileNotFoundError:  # before Linux 5.14
         for process in processes(path):
             kill_process(process)
@@ -95,7 +95,8 @@ def _await_change(path: str) -> None:
         poll.poll(50)
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
+    """OSError when the kernel does not take it; a file that is not there is not made."""
     file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(file, text.encode())

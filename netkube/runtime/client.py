@@ -89,10 +89,6 @@ class RuntimeClient:
         answer = await self._call('list_containers')
         return [ContainerStatus(**item) for item in answer['items']]
 
-    async def reopen_container_log(self, id: str) -> None:
-        """To be called after the log file was renamed."""
-        await self._call('reopen_container_log', id=id)
-
     async def shutdown(self) -> None:
         """Ends the server with all that it made."""
         await self._call('shutdown')

@@ -37,7 +37,7 @@ _STREAMS = ('stdin', 'stdout', 'stderr')
 VERBS = frozenset({
     'version', 'run_pod_sandbox', 'stop_pod_sandbox', 'remove_pod_sandbox', 'list_pod_sandboxes',
     'create_container', 'start_container', 'stop_container', 'remove_container', 'list_containers',
-    'reopen_container_log', 'shutdown',
+    'shutdown',
 })  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from netkube.runtime import cgroup, cri
 from netkube.runtime.cri import ContainerConfig, ContainerStatus
 from netkube.runtime.gate import Gate
+from netkube.runtime.limits import Confinement
 from netkube.runtime.logs import LogFile, LogStream
 from netkube.runtime.lookup import CommandError
 from netkube.runtime.process import Setup, StageError, environment, execute, run_stages, use_streams
@@ -39,10 +40,13 @@ def timestamp(now: float) -> str:
 class Container:
     """States: created, (a child that is not yet its program), running, exited."""
 
-    def __init__(self, config: ContainerConfig, cgroup_path: str, directory: str, now: float) -> None:
+    def __init__(
+        self, config: ContainerConfig, cgroup_path: str, confinement: Confinement, directory: str, now: float
+    ) -> None:
         """``directory`` is for what lasts as long as the container, above all its upper layers."""
         self.config = config
         self.cgroup_path = cgroup_path
+        self.confinement = confinement
         self.directory = directory
         self.pid = 0
         self.refusal = ''  # why its program was never reached
@@ -75,7 +79,7 @@ class Container:
         if self.refusal:
             self.status = ended._replace(exit_code=START_ERROR_CODE, reason='StartError', message=self.refusal)
         else:
-            reason = 'Error' if exit.code else 'Completed'
+            reason = ('OOMKilled' if self.confinement.oom_kills() else 'Error') if exit.code else 'Completed'
             self.status = ended._replace(
                 exit_code=exit.code, signal=exit.signal, reason=reason, message=self._termination_message()
             )

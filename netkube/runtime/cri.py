@@ -61,6 +61,14 @@ class PodSandboxStatus(NamedTuple):
     annotations: Mapping[str, str] = {}
 
 
+class LinuxContainerResources(NamedTuple):
+    """The most that a container may use; 0 is as much as there is."""
+
+    cpu_quota: int = 0  # microseconds of CPU time in every 100 ms
+    memory_limit: int = 0  # bytes
+    pids_limit: int = 0  # processes and threads
+
+
 class ContainerConfig(NamedTuple):
     """One container. ``id`` is a file name, unique on the machine."""
 
@@ -86,6 +94,7 @@ class ContainerConfig(NamedTuple):
     stdin: bool = False  # kept open for who attaches, instead of /dev/null
     stdin_once: bool = False  # and given to the first one, so that it ends with that one
     tty: bool = False
+    resources: LinuxContainerResources = LinuxContainerResources()
     annotations: Mapping[str, str] = {}  # handed back in the status
 
 
@@ -103,7 +112,7 @@ class ContainerStatus(NamedTuple):
     finished_at: str = ''
     exit_code: int = 0  # 128 + N when signal N ended it; 128 for a StartError
     signal: int = 0
-    reason: str = ''  # of an exit: Completed, Error or StartError
+    reason: str = ''  # of an exit: Completed, Error, OOMKilled or StartError
     message: str = ''  # why it could not start, or its termination log
     annotations: Mapping[str, str] = {}
 
@@ -131,7 +140,8 @@ def container_config(record: Record) -> ContainerConfig:
     """The inverse of ``record_of``; TypeError names a field that does not exist."""
     mounts = tuple(Mount(**mount) for mount in record.get('mounts', ()))
     tuples = {field: tuple(record[field]) for field in _TUPLES if field in record}
-    return ContainerConfig(**{**record, **tuples, 'mounts': mounts})
+    resources = LinuxContainerResources(**record.get('resources', {}))
+    return ContainerConfig(**{**record, **tuples, 'mounts': mounts, 'resources': resources})
 
 
 def record_of(value: Any) -> Record:
@@ -139,6 +149,8 @@ def record_of(value: Any) -> Record:
     record: Record = value._asdict()
     if record.get('mounts'):
         record['mounts'] = [mount._asdict() for mount in record['mounts']]
+    if 'resources' in record:
+        record['resources'] = record['resources']._asdict()
     return record
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from netkube.runtime import credentials, linux, lookup
 from netkube.runtime.cri import ContainerConfig
+from netkube.runtime.limits import Confinement
 from netkube.runtime.process import enter_directory, environment, execute, own_streams, use_streams
 from netkube.runtime.terminal import hand_over, open_terminal
 
@@ -23,13 +24,19 @@ class Command(NamedTuple):
 
 
 def be_command(
-    config: ContainerConfig, rights: credentials.Rights, pidfd: int, command: Command, channel: socket.socket
+    config: ContainerConfig,
+    confinement: Confinement,
+    rights: credentials.Rights,
+    pidfd: int,
+    command: Command,
+    channel: socket.socket,
 ) -> None:
     """In the child: becomes the command; ends with a shell's code, and runc's words on stderr, if it cannot.
 
     What fails before that is said on the channel.
     """
     try:
+        confinement.join()
         linux.setns(pidfd, _NAMESPACES)
         home = _take_place(config, rights, command, channel)
     except OSError as error:

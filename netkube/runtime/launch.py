@@ -83,7 +83,7 @@ class Launcher:
             undo.callback(channel.close)
             theirs.callback(word.close)
             pipes = Pipes(self._null, self._null, self._null) if config.tty else self._open_pipes(config, undo, theirs)
-            setup = Setup(self._machine(), config, netns, container.directory, word)
+            setup = Setup(self._machine(), config, container.confinement, netns, container.directory, word)
             container.pid = self._forker.fork_first(container.cgroup_path, lambda: be_container(setup, pipes.theirs))
             undo.pop_all()
         container.log = log
@@ -150,7 +150,7 @@ class Launcher:
         pidfd = os.pidfd_open(container.pid)
         try:
             rights = plan_rights(container.config, self._capabilities)
-            child = partial(be_command, container.config, rights, pidfd, used, theirs)
+            child = partial(be_command, container.config, container.confinement, rights, pidfd, used, theirs)
             pid = self._forker.fork_beside(pidfd, container.cgroup_path, child)
         except OSError:
             ours.close()

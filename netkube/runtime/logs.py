@@ -13,6 +13,7 @@ from typing import Protocol
 
 _READ = 65536
 MAX_LINE = 16384
+MAX_BYTES, MAX_FILES = 10 << 20, 5  # the kubelet's containerLogMaxSize and containerLogMaxFiles
 
 
 def log_timestamp(nanoseconds: int) -> str:
@@ -47,29 +48,36 @@ def _cut(line: bytes, prefix: bytes) -> tuple[bytes, bytes]:
 
 
 class LogFile:
-    """The file both streams of a container are appended to. What the disk refuses is lost, and said once."""
+    """The file both streams of a container are appended to. What the disk refuses is lost, and said once.
+
+    It is rotated here, where every byte is counted: a process that writes 100 MB/s would be far ahead of a look at the
+    size every ten seconds. ``PATH.1`` is the last file before the current one.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._refused = False
-        self._fd = self._open()
+        self._fd = _open(path) if path else -1
+        self._size = os.fstat(self._fd).st_size if self._fd >= 0 else 0
 
-    def _open(self) -> int:
-        if not self.path:
-            return -1
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)
-        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-
-    def reopen(self) -> None:
-        """After the file was renamed: go on in a new one (CRI's ReopenContainerLog)."""
-        new = self._open()
+    def _rotate(self) -> None:
+        """Whoever looks finds a file at the path at any time."""
+        for number in range(MAX_FILES - 2, 0, -1):
+            if os.path.exists(f'{self.path}.{number}'):
+                os.rename(f'{self.path}.{number}', f'{self.path}.{number + 1}')
+        new = _open(f'{self.path}.new')
+        os.link(self.path, f'{self.path}.1')
+        os.rename(f'{self.path}.new', self.path)
         self.close()
-        self._fd = new
+        self._fd, self._size = new, 0
 
     def append(self, entries: bytes) -> None:
         if self._fd < 0:
             return
         try:
+            if self._size >= MAX_BYTES:
+                self._rotate()
+            self._size += len(entries)
             while entries:
                 entries = entries[os.write(self._fd, entries) :]
         except OSError as error:  # a full disk must not stop the container that writes
@@ -81,6 +89,11 @@ class LogFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _open(path: str) -> int:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
 
 class Tap(Protocol):

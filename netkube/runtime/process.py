@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from netkube.runtime import credentials, kernelfs, linux, lookup, rootfs
 from netkube.runtime.cri import ContainerConfig, Mount
+from netkube.runtime.limits import Confinement
 from netkube.runtime.mounts import Template
 from netkube.runtime.netns import path_of
 from netkube.runtime.terminal import hand_over, open_terminal
@@ -40,16 +41,28 @@ class Setup:
     """What the stages need to know, and what they tell each other."""
 
     def __init__(
-        self, machine: Machine, config: ContainerConfig, netns: str, directory: str, channel: socket.socket
+        self,
+        machine: Machine,
+        config: ContainerConfig,
+        confinement: Confinement,
+        netns: str,
+        directory: str,
+        channel: socket.socket,
     ) -> None:
         self.machine = machine
         self.config = config
+        self.confinement = confinement
         self.netns = netns
         self.directory = directory  # where the upper layers go
         self.channel = channel  # to whoever started us
         self.rights = credentials.plan_rights(config, machine.capabilities)
         self.volumes: list[Volume] = []
         self.user = credentials.User(0, 0, (), '/')
+
+
+def join_cgroups(setup: Setup) -> None:
+    """First of all: what it does from here on counts."""
+    setup.confinement.join()
 
 
 def open_volumes(setup: Setup) -> None:
@@ -126,6 +139,7 @@ def become_user(setup: Setup) -> None:
 
 
 STAGES: tuple[tuple[str, Callable[[Setup], None]], ...] = (
+    ('joining its cgroups', join_cgroups),
     ('opening the volumes', open_volumes),
     ('entering the network namespace', enter_network),
     ('making namespaces', make_namespaces),

@@ -16,7 +16,7 @@ import socket
 import sys
 from typing import NamedTuple
 
-from netkube.runtime import cgroup, trees
+from netkube.runtime import cgroup, limits, trees
 from netkube.runtime.connection import Connection
 from netkube.runtime.cri import ContainerStatus
 from netkube.runtime.fork import forget_ignored_signals
@@ -42,7 +42,7 @@ class Server:
         os.makedirs(self._options.root, 0o700, exist_ok=True)
         listener = _listen(self._options.socket)
         groups = cgroup.create(cgroup.find_tree(), self._options.cgroup)
-        service = RuntimeService(self._loop, self._options.root, groups)
+        service = RuntimeService(self._loop, self._options.root, self._options.cgroup, groups)
         service.launcher.on_change = self._notify
         self._loop.watch(listener.fileno(), lambda: self._accept(listener, service))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -52,6 +52,7 @@ class Server:
         self._loop.run()
         os.unlink(self._options.socket)
         cgroup.remove(groups)
+        limits.teardown(self._options.cgroup)
         trees.remove(self._options.root)
 
     def _shut_down(self, service: RuntimeService) -> None:

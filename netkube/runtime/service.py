@@ -19,6 +19,7 @@ from netkube.runtime.exec import Command
 from netkube.runtime.execution import Execution
 from netkube.runtime.gate import Gate
 from netkube.runtime.launch import Launcher
+from netkube.runtime.limits import Confinement, find_controllers
 from netkube.runtime.loop import Loop
 from netkube.runtime.mounts import MachineMounts
 
@@ -43,12 +44,18 @@ class Sandbox:
 
 
 class RuntimeService:
-    """``directory`` is ours alone; ``cgroup_path`` is '' where the machine has no cgroup tree for us."""
+    """``directory`` is ours alone; ``cgroup_path`` is '' where the machine has no cgroup v2 tree for us.
 
-    def __init__(self, loop: Loop, directory: str, cgroup_path: str, now: Callable[[], float] = time.time) -> None:
+    ``cgroup_name`` is ours below each tree.
+    """
+
+    def __init__(
+        self, loop: Loop, directory: str, cgroup_name: str, cgroup_path: str, now: Callable[[], float] = time.time
+    ) -> None:
         self._loop = loop
         self._directory = directory
-        self._cgroup_path = cgroup_path
+        self._cgroup_name, self._cgroup_path = cgroup_name, cgroup_path
+        self._controllers = find_controllers(cgroup_name)
         self._now = now
         self._sandboxes: dict[str, Sandbox] = {}
         self._containers: dict[str, Container] = {}
@@ -63,7 +70,8 @@ class RuntimeService:
             raise CriError('FailedPrecondition', 'the runtime is shutting down')
 
     def version(self) -> Result:
-        return {'version': VERSION, 'pid': os.getpid(), 'cgroup': self._cgroup_path}
+        controllers = sorted(self._controllers)
+        return {'version': VERSION, 'pid': os.getpid(), 'cgroup': self._cgroup_path, 'controllers': controllers}
 
     def run_pod_sandbox(self, config: Record) -> Result:
         self._require_open()
@@ -102,7 +110,14 @@ class RuntimeService:
             raise CriError('AlreadyExists', f'container {asked.id!r} exists')
         asked = asked._replace(hostname=asked.hostname or sandbox.config.hostname)
         path = cgroup.create(sandbox.cgroup_path, asked.id)
-        self._containers[asked.id] = Container(asked, path, f'{self._directory}/containers/{asked.id}', self._now())
+        confinement = Confinement(self._controllers, f'{self._cgroup_name}/{asked.id}', path, asked.resources)
+        try:
+            confinement.apply()
+        except OSError:
+            cgroup.remove(path)
+            raise
+        directory = f'{self._directory}/containers/{asked.id}'
+        self._containers[asked.id] = Container(asked, path, confinement, directory, self._now())
         return {}
 
     def start_container(self, id: str) -> After:
@@ -142,13 +157,6 @@ class RuntimeService:
     def list_containers(self) -> Result:
         return {'items': [record_of(container.status) for container in self._containers.values()]}
 
-    def reopen_container_log(self, id: str) -> Result:
-        container = self._get_container(id)
-        if container.log is None or not container.pid:
-            raise CriError('FailedPrecondition', f'container {id!r} is not running')
-        container.log.reopen()
-        return {}
-
     def execute(self, id: str, command: Command) -> Execution:
         return self.launcher.execute(self._get_container(id), command)
 
@@ -176,6 +184,7 @@ class RuntimeService:
     def _forget_container(self, container: Container) -> Result:
         """The same one may have been removed by two clients."""
         if self._containers.get(container.config.id) is container:
+            container.confinement.remove()
             cgroup.remove(container.cgroup_path)
             self.launcher.delete_tree(container.directory)
             del self._containers[container.config.id]

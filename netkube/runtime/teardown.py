@@ -10,7 +10,7 @@ import os
 import select
 import time
 
-from netkube.runtime import cgroup, netns, trees
+from netkube.runtime import cgroup, limits, netns, trees
 
 _SECONDS = 10.0
 
@@ -18,7 +18,7 @@ _SECONDS = 10.0
 def teardown(cgroup_name: str, root: str, netns_prefix: str) -> None:
     """Leaves no process, cgroup, pinned network namespace or file; nothing happens where there is nothing.
 
-    ``cgroup_name`` is a path below the cgroup v2 tree, ``root`` the server's directory, and ``netns_prefix`` (not
+    ``cgroup_name`` is a path below each cgroup tree, ``root`` the server's directory, and ``netns_prefix`` (not
     empty) begins the names of its network namespaces. TimeoutError when a process outlives SIGKILL by 10 s.
     """
     tree = cgroup.find_tree()
@@ -27,6 +27,7 @@ def teardown(cgroup_name: str, root: str, netns_prefix: str) -> None:
     _empty_namespaces({os.stat(netns.path_of(name)).st_ino for name in names})
     cgroup.empty(path)
     cgroup.remove(path)
+    limits.teardown(cgroup_name)
     for name in names:
         netns.delete(name)
     trees.remove(root)

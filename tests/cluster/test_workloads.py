@@ -81,6 +81,15 @@ def from_the_machine(address: str) -> str:
     return subprocess.run(command, text=True, capture_output=True, timeout=10).stdout
 
 
+async def test_a_container_that_wants_more_memory_than_its_limit(shop):
+    eat = 'x = bytearray(); [x.extend(bytes(1 << 20)) for _ in range(300)]'
+    greedy = container('python3', '-c', eat, resources={'limits': {'memory': '64Mi', 'cpu': '500m'}})
+    shop.apply(pod('greedy', greedy, restartPolicy='Never'), wait=False)
+    ended = await eventually(lambda: state(shop, 'greedy')['state'].get('terminated'))
+    assert (ended['reason'], ended['exitCode']) == ('OOMKilled', 137)
+    assert shop.get('pod', 'greedy')['status']['phase'] == 'Failed'
+
+
 async def test_a_udp_service(shop):
     shop.apply(
         pod('echo', container('python3', '-c', UDP_ECHO)), service('echo', 53, 5300, protocol='UDP'), pod('client')

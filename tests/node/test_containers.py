@@ -8,13 +8,13 @@ import pytest
 from pods import NOW, container, pod, seconds
 
 from netkube.api.meta import timestamp
-from netkube.node.containers import PodFiles, capabilities, container_config, container_id, resolve_sub_path
+from netkube.node.containers import PodFiles, capabilities, container_config, container_id, limits, resolve_sub_path
 from netkube.node.environment import ConfigError
 from netkube.node.honoured import unhonoured
 from netkube.node.plan import StartContainer, StopContainer
 from netkube.node.references import references_of
 from netkube.node.termination import grace_seconds
-from netkube.runtime.cri import DEFAULT_CAPABILITIES, Mount
+from netkube.runtime.cri import DEFAULT_CAPABILITIES, LinuxContainerResources, Mount
 
 FILES = PodFiles(Path('/pods/etc/hosts'), Path('/pods/etc/resolv.conf'), {'v': Path('/pods/volumes/v')})
 ETC = (Mount('/pods/etc/hosts', '/etc/hosts'), Mount('/pods/etc/resolv.conf', '/etc/resolv.conf'))
@@ -114,8 +114,11 @@ def test_sub_paths_stay_inside_their_volume(tmp_path):
          ['spec.securityContext.seccompProfile']),
         ({'securityContext': {'sysctls': [{'name': 'net.core.somaxconn', 'value': '1'}, {'name': 'kernel.shmmax'}]}},
          ['spec.securityContext.sysctls[kernel.shmmax]']),
-        ({'containers': [container(resources={'limits': {'cpu': '1'}}, securityContext={'privileged': True})]},
-         ['spec.containers[c].securityContext.privileged', 'spec.containers[c].resources.limits.cpu']),
+        ({'containers': [container(
+            resources={'limits': {'cpu': '1', 'memory': '1Gi', 'ephemeral-storage': '1Gi'}},
+            securityContext={'privileged': True},
+        )]}, ['spec.containers[c].securityContext.privileged', 'spec.containers[c].resources.limits.memory',
+              'spec.containers[c].resources.limits.ephemeral-storage']),
         ({'containers': [container(securityContext={'privileged': False, 'procMount': 'Default'}, tty=True)]}, []),
         ({'containers': [container(livenessProbe={'grpc': {'port': 1}})]}, ['spec.containers[c].livenessProbe.grpc']),
     ],
@@ -123,7 +126,13 @@ def test_sub_paths_stay_inside_their_volume(tmp_path):
 def test_what_is_not_honoured(spec, fields):
     one = pod()
     one['spec'] |= spec
-    assert unhonoured(one) == fields
+    assert unhonoured(one, {'cpu'}) == fields
+
+
+def test_limits_in_the_units_of_the_kernel(tmp_path):
+    assert limits({}) == LinuxContainerResources()
+    assert limits({'cpu': '1500m', 'memory': '64Mi'}) == LinuxContainerResources(150_000, 64 << 20)
+    assert limits({'cpu': '1m'}).cpu_quota == 1000
 
 
 STOP = StopContainer('id', 'c', '')

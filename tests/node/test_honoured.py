@@ -5,13 +5,14 @@ from netkube.node.honoured import unhonoured
 
 def test_an_init_container_is_named_as_one():
     asked = {'initContainers': [{'name': 'first', 'volumeDevices': [{}]}], 'containers': []}
-    assert unhonoured({'spec': asked}) == ['spec.initContainers[first].volumeDevices']
+    assert unhonoured({'spec': asked}, ()) == ['spec.initContainers[first].volumeDevices']
 
 
 def test_a_profile_that_says_unconfined_asks_for_nothing():
-    assert unhonoured({'spec': {'containers': [], 'securityContext': {'seccompProfile': {'type': 'Unconfined'}}}}) == []
+    asked = {'containers': [], 'securityContext': {'seccompProfile': {'type': 'Unconfined'}}}
+    assert unhonoured({'spec': asked}, ()) == []
 
 
 def test_a_port_of_the_machine_and_user_namespaces():
     asked = {'hostUsers': False, 'containers': [{'name': 'c', 'ports': [{'containerPort': 80, 'hostPort': 8080}]}]}
-    assert unhonoured({'spec': asked}) == ['spec.hostUsers', 'spec.containers[c].ports[80].hostPort']
+    assert unhonoured({'spec': asked}, ()) == ['spec.hostUsers', 'spec.containers[c].ports[80].hostPort']

@@ -75,6 +75,24 @@ async def test_following_ends_when_the_container_does(log):
     assert [chunk async for chunk in stream] == [b'last\n']
 
 
+async def test_following_goes_on_in_the_next_file(log):
+    ended = asyncio.Event()
+    stream = read_log(log, LogOptions(follow=True, tail_lines=1), NOW, ended)
+    assert await anext(stream) == b'four\n'
+    waiting = asyncio.ensure_future(anext(stream))
+    with log.open('a') as file:
+        file.write('2026-01-02T03:04:04.000000000Z stdout F last of the old\n')
+        log.with_suffix('.1').hardlink_to(log)
+        log.with_suffix('.new').write_text('2026-01-02T03:04:05.000000000Z stdout F first of the new\n')
+        log.with_suffix('.new').rename(log)
+    texts = [await asyncio.wait_for(waiting, 5)]
+    while b'new' not in texts[-1]:
+        texts.append(await asyncio.wait_for(anext(stream), 5))
+    assert b''.join(texts) == b'last of the old\nfirst of the new\n'
+    ended.set()
+    assert [chunk async for chunk in stream if chunk] == []
+
+
 async def test_a_half_written_entry_is_left_out(tmp_path):
     path = tmp_path / '0.log'
     path.write_text(LOG + '2026-01-02T03:0')

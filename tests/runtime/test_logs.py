@@ -7,7 +7,7 @@ from pathlib import Path
 
 from conftest import Pods
 
-from netkube.runtime.logs import MAX_LINE, log_timestamp, render_entries
+from netkube.runtime.logs import MAX_BYTES, MAX_FILES, MAX_LINE, log_timestamp, render_entries
 
 AT = '2026-01-02T03:04:05.000000006Z'
 ENTRY = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) [FP] .*')
@@ -55,17 +55,15 @@ async def test_a_container_that_closes_its_output_goes_on(pods: Pods) -> None:
     assert status.exit_code == 3
 
 
-async def test_after_a_rotation_it_goes_on_in_a_new_file(pods: Pods) -> None:
-    started = await pods.start('sh', '-c', 'trap "echo second; exit" TERM; echo first; while :; do sleep 0.01; done')
-    log = pods.log(started.id)
-    while 'first' not in log.read_text():
-        await pods.client.version()
-    log.rename(log.with_suffix('.1'))
-    await pods.client.reopen_container_log(started.id)
-    await pods.client.stop_container(started.id, 10)
-    await pods.exit_of(started.id)
-    assert log.read_text().endswith(' stdout F second\n')
-    assert log.with_suffix('.1').read_text().endswith(' stdout F first\n')
+async def test_a_log_is_rotated_by_size_and_the_oldest_goes(pods: Pods) -> None:
+    lines = 100_000
+    status = await pods.run('sh', '-c', f'yes {"x" * 600} | head -n {lines}')
+    assert status.exit_code == 0
+    log = pods.log(status.id)
+    files = [log, *(log.with_name(f'{log.name}.{number}') for number in range(1, MAX_FILES))]
+    assert sorted(log.parent.iterdir()) == files
+    assert all(MAX_BYTES <= file.stat().st_size < MAX_BYTES + (1 << 17) for file in files[1:])
+    assert all(ENTRY.fullmatch(line) for file in files for line in file.read_text().splitlines()[:2])
 
 
 async def test_a_log_is_appended_to(pods: Pods) -> None:
