@@ -6,9 +6,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 import click
 
+from netkube.api.resources import CONFIGMAPS
 from netkube.cli.connection import Connection
 from netkube.cli.settings import Settings, common_options, need_root
 from netkube.cluster import config, start
@@ -29,16 +31,50 @@ from netkube.cluster import config, start
     default=None,
     help='Whether machine and cluster are linked; without, no route in and no way out.  [default: linked]',
 )
+@click.option(
+    '--images',
+    type=click.File(),
+    help='What runs in place of images: a YAML list of match, entrypoint, cmd, ...; kept in the cluster.',
+)
 @common_options(namespace=False, output=False)
-def up(settings: Settings, state_dir: str | None, **wanted: object) -> None:
+def up(settings: Settings, state_dir: str | None, images: TextIO | None, **wanted: object) -> None:
     """Start the cluster, or what of it does not run; return when API, DNS and Node are ready."""
     need_root()
+    table = _table_of(images)
     cluster = start.resolve(settings.cluster, state_dir or '', wanted)
     began = time.monotonic()
     with progress() as say:
         fresh = start.start(cluster, say)
+    if table is not None:
+        _keep(table, Connection(cluster.api_socket))
     seconds = f' in {time.monotonic() - began:.2f} s' if fresh else ''
     click.echo(f'cluster "{cluster.name}" is {"ready" + seconds if fresh else "running already"}', err=True)
+
+
+def _table_of(file: TextIO | None) -> str | None:
+    """The text, which is a table of images; click.ClickException."""
+    if file is None:
+        return None
+    from netkube.node.images import ImagesError, parse_images
+
+    text = file.read()
+    try:
+        parse_images(text)
+    except ImagesError as error:
+        raise click.ClickException(f'--images {file.name}: {error}') from None
+    return text
+
+
+def _keep(table: str, connection: Connection) -> None:
+    from netkube.node.images import FILE, IMAGES
+
+    namespace, name = IMAGES
+    metadata = {'namespace': namespace, 'name': name}
+    obj = {'apiVersion': 'v1', 'kind': 'ConfigMap', 'metadata': metadata, 'data': {FILE: table}}
+    if connection.find(CONFIGMAPS, namespace, name) is None:
+        connection.create(CONFIGMAPS.path(namespace), obj)
+    else:
+        connection.update(CONFIGMAPS.path(namespace, name), obj)
 
 
 def ensure_running(settings: Settings) -> Connection:

@@ -18,6 +18,7 @@ from netkube.node.dnsconfig import pod_hostname
 from netkube.node.downward import PodFacts, UnsupportedField
 from netkube.node.environment import ConfigError, Sources, container_environment, service_environment
 from netkube.node.handlers import HandlerFailed, Handlers, Target
+from netkube.node.imagetable import ImageTable
 from netkube.node.plan import (
     Action,
     CreateSandbox,
@@ -51,6 +52,7 @@ class Machinery(msgspec.Struct, frozen=True):
     sandboxes: Sandboxes
     handlers: Handlers
     sources: Sources
+    images: ImageTable
     services: Callable[[str], list[Object]]  # those whose variables a namespace's containers see
     allocatable: dict[str, str]
     recorder: EventRecorder
@@ -124,9 +126,10 @@ class Actions:
 
     async def _start_container(self, record: PodRecord, start: StartContainer) -> None:
         assert record.pod is not None
-        container = _find_container(record.pod, start.name)
+        pod = self._m.images.resolved(record.pod)
+        container = _find_container(pod, start.name)
         try:
-            config = await self._config_of(record, record.pod, container, start)
+            config = await self._config_of(record, pod, container, start)
         except (ConfigError, UnsupportedField) as error:
             self._refuse(record, start.name, 'CreateContainerConfigError', str(error))
             return
@@ -166,6 +169,7 @@ class Actions:
                 hostname=pod_hostname(pod, config.cluster_domain).hostname,
                 log_path=config.log_file(record.uid, start.name, start.attempt),
                 hide=config.hide,
+                rootfs=self._m.images.rootfs_of(container.get('image', '')),
             )  # fmt: skip
 
         on_disk = any(m.get('subPath') or m.get('subPathExpr') for m in container.get('volumeMounts') or ())

@@ -25,6 +25,7 @@ from netkube.node.adoption import adopt_pods
 from netkube.node.config import NodeConfig
 from netkube.node.environment import MASTER_SERVICE, Sources
 from netkube.node.handlers import Handlers
+from netkube.node.imagetable import ImageTable
 from netkube.node.lease import NodeRegistration
 from netkube.node.machine import read_machine_info
 from netkube.node.network import NodeNetwork
@@ -79,6 +80,7 @@ class NodeAgent:
         for resource in (CONFIGMAPS, SECRETS):
             self._controller.watch(resource, self._keys_of_users(resource))
         self._services = informers[SERVICES]
+        self._images = ImageTable(informers[CONFIGMAPS], recorder, self._look_at_all)
         self.serving = Serving(self._find_record, runtime, self._sockets, config, now)
         self._controllers: frozenset[str] = frozenset()  # of cgroups, which limits need
         self._actions: Actions  # made by run(), which knows the machine and has tasks
@@ -115,6 +117,7 @@ class NodeAgent:
             sandboxes=self._sandboxes,
             handlers=Handlers(self._sockets.dial, self._runtime),
             sources=Sources(lambda *key: configmaps.get(key), lambda *key: secrets.get(key)),
+            images=self._images,
             services=self._services_for,
             allocatable=allocatable,
             recorder=self._recorder,
@@ -141,6 +144,10 @@ class NodeAgent:
 
         return keys
 
+    def _look_at_all(self) -> None:
+        for record in self._records.all():
+            self._controller.queue.add(record.key)
+
     async def _follow_runtime(self, events: AsyncIterator[ContainerStatus]) -> None:
         """RuntimeUnavailable when the runtime ends: without it there is no node."""
         async for status in events:
@@ -156,8 +163,7 @@ class NodeAgent:
     async def _adopt(self) -> None:
         wanted = {pod['metadata']['uid'] for pod in self._informers[PODS].list() if self._is_ours(pod)}
         await adopt_pods(self._records, self._runtime, self._network, self._sandboxes, wanted)
-        for record in self._records.all():
-            self._controller.queue.add(record.key)
+        self._look_at_all()
 
     # one Pod
 
@@ -193,7 +199,8 @@ class NodeAgent:
         if record.sandbox:
             await self._actions.refresh_volumes(record)
             self._actions.attend_all(record)
-        plan = await self._carry_out(record, lambda observed: plan_pod(pod, observed, self._now()))
+        resolved = self._images.resolved(pod)
+        plan = await self._carry_out(record, lambda observed: plan_pod(resolved, observed, self._now()))
         await self._read_messages(record, pod)
         self._announce(record, pod, plan)
         await self._write_status(record, lambda pod: pod_status(pod, self._facts(record, plan.waiting), self._now()))

@@ -45,6 +45,7 @@ def container_config(
     hostname: str,
     log_path: Path,
     hide: tuple[str, ...] = (),
+    rootfs: str = '',
 ) -> ContainerConfig:
     """ConfigError when something it names is missing."""
     security = {**(pod['spec'].get('securityContext') or {}), **(container.get('securityContext') or {})}
@@ -67,6 +68,7 @@ def container_config(
         no_new_privileges=security.get('allowPrivilegeEscalation') is False,
         read_only_root=security.get('readOnlyRootFilesystem', False),
         hide=hide,
+        rootfs=rootfs,
         termination_log=container.get('terminationMessagePath', TERMINATION_LOG),
         stdin=container.get('stdin', False),
         stdin_once=container.get('stdinOnce', False),

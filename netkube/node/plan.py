@@ -234,8 +234,8 @@ def go_duration(seconds: int) -> str:
 def _no_image(container: Object) -> Waiting:
     message = (
         f'Container image "{container.get("image", "")}" is not present: netkube has no images, programs come from '
-        f'this machine. Give container "{container["name"]}" a command that exists here, for example '
-        f'command: ["python3", "-m", "http.server"]'
+        f'this machine. Give container "{container["name"]}" a command that exists here, or give the image a program: '
+        f'netkube up --images FILE'
     )
     return Waiting(NO_IMAGE, message)
 

@@ -95,6 +95,7 @@ class ContainerConfig(NamedTuple):
     stdin_once: bool = False  # and given to the first one, so that it ends with that one
     tty: bool = False
     resources: LinuxContainerResources = LinuxContainerResources()
+    rootfs: str = ''  # a directory of the machine that is its root, instead of the machine's own
     annotations: Mapping[str, str] = {}  # handed back in the status
 
 

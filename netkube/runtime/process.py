@@ -16,7 +16,7 @@ from typing import NamedTuple
 from netkube.runtime import credentials, kernelfs, linux, lookup, rootfs
 from netkube.runtime.cri import ContainerConfig, Mount
 from netkube.runtime.limits import Confinement
-from netkube.runtime.mounts import Template
+from netkube.runtime.mounts import Layer, Template
 from netkube.runtime.netns import path_of
 from netkube.runtime.terminal import hand_over, open_terminal
 
@@ -90,7 +90,9 @@ def make_namespaces(setup: Setup) -> None:
 def mount_root(setup: Setup) -> None:
     os.umask(0)
     machine = setup.machine
-    rootfs.mount_root(machine.template.layers, setup.config.hide, setup.directory, machine.rootfs)
+    own = setup.config.rootfs
+    layers = [Layer(own, True)] if own else machine.template.layers
+    rootfs.mount_root(layers, setup.config.hide, setup.directory, machine.rootfs)
     rootfs.enter_root(machine.rootfs)
 
 
