@@ -25,6 +25,7 @@ COMMANDS = {
     'describe': 'Show objects in detail, with their events.',
     'logs': 'Print what containers wrote.',
     'exec': 'Run a command in a container.',
+    'run': 'Run a command of this folder as a Deployment, again when a file is saved.',
     'wait': 'Return when workloads and Pods are ready.',
     'scale': 'Set the number of replicas.',
 }
