@@ -11,6 +11,7 @@ from netkube.diagnose.finding import Finding
 from netkube.network.nfttrace import ACK, FIRST, LAST, PREFIX, RST, SYN, Flow, Hop
 
 STEP = 'kernel'
+POLICY_TABLE = 'netkube-policy'
 
 
 class Way(msgspec.Struct, frozen=True):
@@ -117,6 +118,8 @@ def find_way(flow: Flow, way: Way, rule: str, owners: Mapping[str, str], stays: 
     details = [f'{reached} is {who}'] if who else []
     if way.left.source != flow.source:
         details.append(f'its source was made {way.left.source}: the answer has to come back the same way (hairpin)')
+    allowing = [policy for hop in way.rules if (policy := policy_of(hop))]
+    details += [f'let through by NetworkPolicy {name} ({direction})' for direction, name in allowing]
     return Finding(STEP, True, text, (*details, *_chains(way)), facts=facts)
 
 
@@ -142,11 +145,21 @@ def _by_proxy(flow: Flow, cut: Hop, rule: RuleText) -> str:
 
 
 def _by_policy(flow: Flow, cut: Hop, rule: RuleText) -> str:
-    named = rule.comment or cut.chain
+    at = place(flow.destination, flow.destination_port)
     return (
-        f'NetworkPolicy cuts the connection (table {cut.family} {cut.table}, {named}): '
-        f'let a policy allow {flow.source} to reach it, or change the one that selects the Pods'
+        f'NetworkPolicy cuts the connection ({rule.comment or f"chain {cut.chain}"}): '
+        f'let a policy that selects the Pod allow {flow.source} to reach {at}'
     )
+
+
+def policy_of(hop: Hop) -> tuple[str, str] | None:
+    """(ingress or egress, NAMESPACE/NAME) of the NetworkPolicy whose rule accepted the packet; None: none did.
+
+    Its chain is called ``ingress-NAMESPACE/NAME``; see netkube/networkpolicy/ruleset.
+    """
+    direction, _, name = hop.chain.partition('-')
+    allows = hop.table == POLICY_TABLE and hop.verdict == 'accept' and '/' in name
+    return (direction, name) if allows else None
 
 
 def _by_somebody(flow: Flow, cut: Hop, rule: RuleText) -> str:
@@ -156,7 +169,7 @@ def _by_somebody(flow: Flow, cut: Hop, rule: RuleText) -> str:
 
 
 TABLES: tuple[tuple[str, Callable[[Flow, Hop, RuleText], str]], ...] = (
-    ('netkube-policy', _by_policy),
+    (POLICY_TABLE, _by_policy),
     ('netkube', _by_proxy),
 )
 

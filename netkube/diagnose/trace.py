@@ -15,11 +15,12 @@ from netkube.diagnose.destination import Destination, is_address, place
 from netkube.diagnose.endpoints import Backends, find_endpoints
 from netkube.diagnose.finding import Finding, Report, TraceError, listed
 from netkube.diagnose.frontends import Frontend, find_frontend, find_service
-from netkube.diagnose.names import Lookup, find_in_hosts, find_name, look_up, service_of_name
+from netkube.diagnose.names import DEAD, Lookup, find_in_hosts, find_name, look_up, service_of_name
 from netkube.diagnose.objects import Cluster, Endpoint, Pod, ServicePort, parse_endpoints
 from netkube.diagnose.path import find_way
 from netkube.diagnose.places import Place, Setting, find_place, listeners_at, netns_of, root_of
 from netkube.diagnose.process import End, find_process
+from netkube.diagnose.questions import PORT as DNS_PORT
 from netkube.diagnose.questions import Nameservers
 from netkube.node.dnsconfig import parse_resolv_conf
 
@@ -82,7 +83,22 @@ class Trace:
         else:
             types = [RECORD_TYPES[':' in own] for own in self._pod.addresses]
             lookup = look_up(host, resolver, types, Nameservers(self._netns).ask)
-        self._add(find_name(lookup, self._cluster.services(), self._pod.namespace, self._cluster.domain))
+        finding = find_name(lookup, self._cluster.services(), self._pod.namespace, self._cluster.domain)
+        if lookup.answers and lookup.answers[-1].outcome in DEAD:
+            return self._watch_question(lookup, finding)
+        self._add(finding)
+        return lookup
+
+    def _watch_question(self, lookup: Lookup, finding: Finding) -> Lookup:
+        """A nameserver is silent: the kernel may know why."""
+        server = lookup.answers[-1].nameserver
+        question = Destination(f'nameserver {server}', 'udp', server, DNS_PORT, 'udp')
+        tried = attempt(self._setting.node_netns, self._netns, server, question, self._question.timeout)
+        way = find_way(tried.flow, tried.way, tried.rule, {}, self._stays(server), tried.outcome)
+        if way.advice:
+            finding = msgspec.structs.replace(finding, advice=f'no name can be resolved: {way.advice}')
+        self._add(finding)
+        self._add(way)
         return lookup
 
     def _choose(self, addresses: tuple[str, ...]) -> str:
