@@ -13,7 +13,7 @@ import msgspec
 
 from netkube.diagnose.destination import Destination
 from netkube.diagnose.finding import Finding, TraceError
-from netkube.diagnose.path import Way, follow, is_over
+from netkube.diagnose.path import RuleText, Way, follow
 from netkube.network.namespaces import inside, opened
 from netkube.network.nft import NftError
 from netkube.network.nfttrace import Flow, Hop, Tracer, tracing
@@ -72,12 +72,16 @@ def _watch(client: socket.socket, flow: Flow, tracer: Tracer, timeout: float) ->
         hops.extend(tracer.hops())
         return follow(flow, hops)
 
+    def is_dropped() -> bool:
+        """Nothing more can come. A rule that rejects sends something, which may need a moment."""
+        cut = way().cut
+        return cut is not None and not RuleText(tracer.rule(cut)).rejects
+
     started = time.monotonic()
-    outcome = _connect(client, flow, tracer.fileno(), way, timeout)
+    outcome = _connect(client, flow, tracer.fileno(), is_dropped, timeout)
     milliseconds = (time.monotonic() - started) * 1000
     end = way()
-    rule = tracer.rule(end.cut) if end.cut and end.cut.handle else ''
-    return Attempt(flow, end, outcome, milliseconds, rule)
+    return Attempt(flow, end, outcome, milliseconds, tracer.rule(end.cut) if end.cut else '')
 
 
 def _open_socket(pod: str, address: str, destination: Destination) -> socket.socket:
@@ -101,7 +105,7 @@ def _open_socket(pod: str, address: str, destination: Destination) -> socket.soc
     return client
 
 
-def _connect(client: socket.socket, flow: Flow, reports: int, way: Callable[[], Way], timeout: float) -> str:
+def _connect(client: socket.socket, flow: Flow, reports: int, is_dropped: Callable[[], bool], timeout: float) -> str:
     """Until the kernel knows the outcome, or has reported that the packet was thrown away."""
     code = client.connect_ex((flow.destination, flow.destination_port))
     if flow.protocol == 'udp' and code == 0:
@@ -117,16 +121,9 @@ def _connect(client: socket.socket, flow: Flow, reports: int, way: Callable[[], 
         ready = dict(poll.poll(left * 1000))
         if client.fileno() in ready:
             return _outcome(client, flow)
-        # An error, when a rule rejects, is there as soon as its report.
-        if ready and is_over(way()) and not poll_error(client):
+        if ready and is_dropped():
             return 'dropped'
     return 'sent' if flow.protocol == 'udp' else 'timed out'
-
-
-def poll_error(client: socket.socket) -> bool:
-    poll = select.poll()
-    poll.register(client, 0)
-    return bool(poll.poll(0))
 
 
 def _outcome(client: socket.socket, flow: Flow) -> str:

@@ -131,9 +131,7 @@ def describe_resolver(resolver: ResolverConfig) -> str:
     )
 
 
-def _explain_failure(
-    lookup: Lookup, services: Sequence[Service], namespace: str, domain: str
-) -> tuple[str, str]:
+def _explain_failure(lookup: Lookup, services: Sequence[Service], namespace: str, domain: str) -> tuple[str, str]:
     """(text, advice)."""
     if not lookup.resolver.nameservers:
         return 'no nameserver to ask', "the Pod's resolv.conf has no nameserver: see its dnsPolicy and dnsConfig"

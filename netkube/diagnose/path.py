@@ -44,11 +44,6 @@ def follow(flow: Flow, hops: Sequence[Hop]) -> Way:
     )
 
 
-def is_over(way: Way) -> bool:
-    """Nothing further can come of it: our first packet was thrown away."""
-    return way.cut is not None
-
-
 def _packets(flow: Flow, hops: Sequence[Hop]) -> tuple[list[list[Hop]], list[list[Hop]]]:
     """(requests, answers): the reports of each packet. The kernel's ids come again, so a packet ends where another
     one with its id begins: at the first of our chains."""

@@ -104,7 +104,9 @@ class Tracer:
             found += parse_hops(data)
 
     def rule(self, hop: Hop) -> str:
-        """The text of the rule that a report names; '' if it has gone."""
+        """The text of the rule that a report names; '' if it has gone, or names none (a chain's policy)."""
+        if not hop.handle:
+            return ''
         listing = self._nft.list_text(f'list chain {hop.family} {hop.table} {hop.chain}')
         rules = (line.strip().rpartition(' # handle ') for line in listing.splitlines())
         return next((text for text, _, handle in rules if handle == str(hop.handle)), '')
