@@ -20,7 +20,8 @@ from netkube.network.nfttrace import Flow, Hop, Tracer, tracing
 
 STEP = 'answer'
 KINDS = {'tcp': socket.SOCK_STREAM, 'udp': socket.SOCK_DGRAM, 'sctp': socket.SOCK_STREAM}
-PROBE = b'\n'  # what a datagram carries
+DATAGRAM = b'\n'
+DATAGRAMS = {53: bytes.fromhex('6e6b 0100 0001 0000 0000 0000 00 0002 0001')}  # DNS answers but questions: '. NS'
 WORDS = {
     errno.ECONNREFUSED: 'refused',
     errno.EHOSTUNREACH: 'host unreachable',
@@ -109,7 +110,7 @@ def _connect(client: socket.socket, flow: Flow, reports: int, is_dropped: Callab
     """Until the kernel knows the outcome, or has reported that the packet was thrown away."""
     code = client.connect_ex((flow.destination, flow.destination_port))
     if flow.protocol == 'udp' and code == 0:
-        client.send(PROBE)
+        client.send(DATAGRAMS.get(flow.destination_port, DATAGRAM))
     elif code not in (0, errno.EINPROGRESS):
         return _word(code)
     waiting = select.POLLIN if flow.protocol == 'udp' else select.POLLOUT

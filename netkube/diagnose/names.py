@@ -150,7 +150,7 @@ def _explain_failure(lookup: Lookup, services: Sequence[Service], namespace: str
     if guesses:
         hint = ' or '.join(guesses)
         return f'no such name: {lookup.host}', f'there is no name {lookup.host}; did you mean {hint}?'
-    if failed:
+    if failed and '.' in lookup.host:
         return (
             f'{lookup.host}: {failed[-1].outcome}',
             f'the nameserver {failed[-1].nameserver} cannot resolve {failed[-1].name} ({failed[-1].outcome}): '

@@ -219,7 +219,7 @@ class Cluster:
     def find_pod_at(self, address: str) -> Pod | None:
         """The Pod that has this address now."""
         found = self._api.get(resources.PODS.path(), fieldSelector=f'status.podIP={address}')['items']
-        pods = [parse_pod(item) for item in found]
+        pods = [parse_pod(item) for item in found] or self.pods(None)  # the selector knows a Pod's first address only
         return next((pod for pod in pods if address in pod.addresses and pod.phase in ('Running', 'Pending')), None)
 
     def endpoint_slices(self, service: Service) -> list[Object]:

@@ -118,6 +118,21 @@ def find_way(flow: Flow, way: Way, rule: str, owners: Mapping[str, str], stays: 
     return Finding(STEP, True, text, (*details, *_chains(way)), facts=facts)
 
 
+def find_untranslated(flow: Flow, way: Way, service: str) -> Finding | None:
+    """A packet to a Service's frontend that went on as it came; None: it did not, or it was cut."""
+    if way.left is None or (way.left.destination, way.left.destination_port) != (
+        flow.destination,
+        flow.destination_port,
+    ):
+        return None
+    to = place(flow.destination, flow.destination_port)
+    advice = (
+        f'the Node does not translate {to}, though it is of Service {service}: '
+        f'see its Events (netkube describe svc), and netkube status'
+    )
+    return Finding(STEP, False, f'{to} was passed on without a translation', _chains(way), advice)
+
+
 def _cut(flow: Flow, way: Way, cut: Hop, rule: RuleText, facts: dict) -> Finding:
     facts |= {'cut': {**_place_of(cut), 'rule': rule.text, 'verdict': 'reject' if rule.rejects else 'drop'}}
     text = f'{"rejected" if rule.rejects else "dropped"} in table {cut.family} {cut.table}, chain {cut.chain}'

@@ -57,7 +57,8 @@ def _loopback(end: End, listener: Listener) -> tuple[str, tuple[str, ...], str]:
 def _wrong_port(end: End, others: Sequence[Listener], service: Service | None, port: ServicePort | None) -> str:
     advice = f'no process in {end.whose} listens on port {end.port}/{end.protocol}'
     if not others:
-        return f'{advice}, nor on any other that can be reached: see netkube logs whether it has started'
+        started = ': see netkube logs whether it has started' if end.whose.startswith('Pod') else ''
+        return f'{advice}, nor on any other that can be reached{started}'
     ports = listed([f'{one.port} ({one.process or "a process"})' for one in others])
     if service and port:
         mend = f'set targetPort of Service {service.label} to {others[0].port}'

@@ -17,8 +17,8 @@ from netkube.diagnose.finding import Finding, Report, TraceError, listed
 from netkube.diagnose.frontends import Frontend, find_frontend, find_service
 from netkube.diagnose.names import DEAD, Lookup, find_in_hosts, find_name, look_up, service_of_name
 from netkube.diagnose.objects import Cluster, Endpoint, Pod, ServicePort, parse_endpoints
-from netkube.diagnose.path import find_way
-from netkube.diagnose.places import Place, Setting, find_place, listeners_at, netns_of, root_of
+from netkube.diagnose.path import find_untranslated, find_way
+from netkube.diagnose.places import Place, Setting, find_place, is_local, listeners_at, netns_of, root_of
 from netkube.diagnose.process import End, find_process
 from netkube.diagnose.questions import PORT as DNS_PORT
 from netkube.diagnose.questions import Nameservers
@@ -133,7 +133,7 @@ class Trace:
     def _find_backends(self, frontend: Frontend) -> Backends | None:
         """None where no endpoints are asked for."""
         service = frontend.service
-        if service is None or (frontend.port is None and not frontend.headless):
+        if service is None or (frontend.port is None and not frontend.headless) or self._is_served_by_node(frontend):
             return None
         port = frontend.port or self._port_of_headless(frontend)
         endpoints = parse_endpoints(self._cluster.endpoint_slices(service), port)
@@ -155,12 +155,24 @@ class Trace:
 
     def _attempt(self, address: str, frontend: Frontend) -> Attempt:
         tried = attempt(self._setting.node_netns, self._netns, address, self._destination, self._question.timeout)
-        owners = {}
-        if tried.way.left:
-            end = tried.way.left.destination
-            owners[end] = self._place(end).whose
-        self._add(find_way(tried.flow, tried.way, tried.rule, owners, self._stays(address), tried.outcome))
+        self._add(self._find_untranslated(tried, frontend) or self._find_way(tried, address))
         return tried
+
+    def _find_way(self, tried: Attempt, address: str) -> Finding:
+        end = tried.way.left.destination if tried.way.left else ''
+        owners = {end: self._place(end).whose} if end else {}
+        return find_way(tried.flow, tried.way, tried.rule, owners, self._stays(address), tried.outcome)
+
+    def _find_untranslated(self, tried: Attempt, frontend: Frontend) -> Finding | None:
+        if frontend.service is None or frontend.port is None or self._stays(frontend.address):
+            return None
+        if self._is_served_by_node(frontend):
+            return None
+        return find_untranslated(tried.flow, tried.way, frontend.service.label)
+
+    def _is_served_by_node(self, frontend: Frontend) -> bool:
+        """The Node has the Service's address itself, as that of cluster DNS: it is not translated."""
+        return frontend.how == 'cluster IP' and is_local(self._setting.node_netns, frontend.address)
 
     def _stays(self, address: str) -> bool:
         """It is of the Pod's own namespace."""

@@ -81,6 +81,7 @@ class Tracer:
 
     def __init__(self, flow: Flow) -> None:
         self._nft = Nft()
+        self._rules: dict[tuple[str, str, int], str] = {}
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
         try:
             self._socket.bind((0, 0))  # a multicast passes over who has no address
@@ -107,6 +108,12 @@ class Tracer:
         """The text of the rule that a report names; '' if it has gone, or names none (a chain's policy)."""
         if not hop.handle:
             return ''
+        key = hop.table, hop.chain, hop.handle
+        if key not in self._rules:  # libnftables reads the table's sets, too: at 50,000 Services it takes seconds
+            self._rules[key] = self._read_rule(hop)
+        return self._rules[key]
+
+    def _read_rule(self, hop: Hop) -> str:
         listing = self._nft.list_text(f'list chain {hop.family} {hop.table} {hop.chain}')
         rules = (line.strip().rpartition(' # handle ') for line in listing.splitlines())
         return next((text for text, _, handle in rules if handle == str(hop.handle)), '')

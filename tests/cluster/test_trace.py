@@ -160,6 +160,11 @@ class TestWhatWorks:
         assert traced.works
         assert traced.steps['answer']['facts']['status'].startswith('HTTP/1.1 ')
 
+    def test_cluster_dns_which_is_the_nodes_own(self, town):
+        traced = trace(town, 'client', '--udp', 'kube-dns.kube-system:53')
+        assert traced.works and traced.verdict.endswith('reaches kube-dns.kube-system:53.')
+        assert traced.steps['answer']['facts']['outcome'] == 'answered'
+
     async def test_udp_with_an_answer(self, town):
         def answered() -> Traced:
             traced = trace(town, 'client', '--udp', 'echo:53')

@@ -20,7 +20,7 @@ from netkube.diagnose.objects import (
     parse_service,
     why_not_ready,
 )
-from netkube.diagnose.path import Way, find_way, follow
+from netkube.diagnose.path import Way, find_untranslated, find_way, follow
 from netkube.diagnose.process import End, find_process
 from netkube.network.listeners import Listener
 from netkube.network.nfttrace import ACK, PREFIX, RST, SYN, Flow, Hop, Packet
@@ -344,6 +344,14 @@ class TestWay:
         finding = find_way(flow, way, rule, {}, False, 'dropped')
         assert finding.ok is False and words in finding.advice
         assert finding.facts['cut']['rule'] == rule
+
+    def test_a_frontend_that_is_not_translated(self, client, vip, backend):
+        flow = self.flow(client, vip)
+        assert 'does not translate' in find_untranslated(flow, Way(True, flow, 'input'), 'shop/web').advice
+        assert (
+            find_untranslated(flow, Way(True, Flow('tcp', client, 4000, backend, 80), 'postrouting'), 'shop/web')
+            is None
+        )
 
     def test_no_route(self, client, vip, backend):
         flow = self.flow(client, vip)
