@@ -16,12 +16,12 @@ POLICY_TABLE = 'netkube-policy'
 
 class Way(msgspec.Struct, frozen=True):
     """What became of the first packet. ``left`` is the flow as it was when it passed the last hook, None if it did
-    not; ``cut`` is the report that ended it; ``rules`` are the reports of rules of others that it met; ``answer`` says
+    not; ``last`` as it was last seen; ``cut`` is the report that ended it; ``rules`` are the reports of rules of others that it met; ``answer`` says
     how the other end reacted: 'accepted', 'refused', or '' for nothing that was seen."""
 
     seen: bool = False
     left: Flow | None = None
-    hook: str = ''
+    last: Flow | None = None
     cut: Hop | None = None
     rules: tuple[Hop, ...] = ()
     answer: str = ''
@@ -37,7 +37,7 @@ def follow(flow: Flow, hops: Sequence[Hop]) -> Way:
     return Way(
         seen=True,
         left=last.packet.flow if last and last.packet else None,
-        hook=last.chain if last else '',
+        last=next((hop.packet.flow for hop in reversed(best) if hop.packet), None),
         cut=cut,
         rules=tuple(hop for hop in best if hop.kind == 'rule' and hop.handle and not _is_ours(hop)),
         answer=_answer_of(answers),
@@ -136,8 +136,12 @@ def find_untranslated(flow: Flow, way: Way, service: str) -> Finding | None:
 def _cut(flow: Flow, way: Way, cut: Hop, rule: RuleText, facts: dict) -> Finding:
     facts |= {'cut': {**_place_of(cut), 'rule': rule.text, 'verdict': 'reject' if rule.rejects else 'drop'}}
     text = f'{"rejected" if rule.rejects else "dropped"} in table {cut.family} {cut.table}, chain {cut.chain}'
-    details = (f'rule: {rule.text}' if rule.text else f"the chain's policy: {cut.verdict}", *_chains(way))
-    return Finding(STEP, False, text, details, explain_cut(flow, cut, rule), facts)
+    last = way.last or flow
+    details = [f'rule: {rule.text}' if rule.text else f"the chain's policy: {cut.verdict}"]
+    if (last.destination, last.destination_port) != (flow.destination, flow.destination_port):
+        details.append(f'it had been translated to {place(last.destination, last.destination_port)}')
+        facts |= {'chosen': {'address': last.destination, 'port': last.destination_port}}
+    return Finding(STEP, False, text, (*details, *_chains(way)), explain_cut(last, cut, rule), facts)
 
 
 def explain_cut(flow: Flow, cut: Hop, rule: RuleText) -> str:
@@ -155,11 +159,12 @@ def _by_proxy(flow: Flow, cut: Hop, rule: RuleText) -> str:
 
 
 def _by_policy(flow: Flow, cut: Hop, rule: RuleText) -> str:
-    at = place(flow.destination, flow.destination_port)
-    return (
-        f'NetworkPolicy cuts the connection ({rule.comment or f"chain {cut.chain}"}): '
-        f'let a policy that selects the Pod allow {flow.source} to reach {at}'
-    )
+    """Its rules are about the Pod behind a Service, and about that one's port."""
+    direction = 'egress' if 'egress' in (rule.comment or cut.chain) else 'ingress'
+    ends = {'egress': f'to {place(flow.destination, flow.destination_port)}'}
+    allow = ends.get(direction, f'from {flow.source} to port {flow.destination_port}')
+    named = rule.comment or f'chain {cut.chain}'
+    return f'NetworkPolicy cuts the connection ({named}): it needs a policy that allows {direction} {allow}'
 
 
 def policy_of(hop: Hop) -> tuple[str, str] | None:

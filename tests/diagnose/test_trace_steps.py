@@ -347,11 +347,8 @@ class TestWay:
 
     def test_a_frontend_that_is_not_translated(self, client, vip, backend):
         flow = self.flow(client, vip)
-        assert 'does not translate' in find_untranslated(flow, Way(True, flow, 'input'), 'shop/web').advice
-        assert (
-            find_untranslated(flow, Way(True, Flow('tcp', client, 4000, backend, 80), 'postrouting'), 'shop/web')
-            is None
-        )
+        assert 'does not translate' in find_untranslated(flow, Way(True, flow), 'shop/web').advice
+        assert find_untranslated(flow, Way(True, Flow('tcp', client, 4000, backend, 80)), 'shop/web') is None
 
     def test_no_route(self, client, vip, backend):
         flow = self.flow(client, vip)
@@ -364,7 +361,7 @@ class TestWay:
 
     def test_hairpin(self, client, vip, backend):
         flow, after = self.flow(client, vip), Flow('tcp', backend, 4000, client, 80)
-        way = Way(True, after, 'postrouting')
+        way = Way(True, after)
         assert any('hairpin' in detail for detail in find_way(flow, way, '', {}, False, 'connected').details)
 
 
