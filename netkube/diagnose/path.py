@@ -15,9 +15,10 @@ POLICY_TABLE = 'netkube-policy'
 
 
 class Way(msgspec.Struct, frozen=True):
-    """What became of the first packet. ``left`` is the flow as it was when it passed the last hook, None if it did
-    not; ``last`` as it was last seen; ``cut`` is the report that ended it; ``rules`` are the reports of rules of others that it met; ``answer`` says
-    how the other end reacted: 'accepted', 'refused', or '' for nothing that was seen."""
+    """What became of the first packet. ``last`` is the flow as it was last seen, and ``left`` as it was when it passed
+    the last hook, None if it did not; ``cut`` is the report that ended it; ``rules`` are the reports of rules of
+    others that it met; ``answer`` says how the other end reacted: 'accepted', 'refused', or '' for nothing that was
+    seen."""
 
     seen: bool = False
     left: Flow | None = None

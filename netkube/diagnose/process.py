@@ -43,15 +43,21 @@ def find_process(end: End, service: Service | None, port: ServicePort | None) ->
         return Finding(STEP, False, *_loopback(end, same_port[0]), facts=facts)
     if same_port:
         own = same_port[0]
-        advice = f'{own.owner} of {end.whose} listens on {own.place} only, not on {at}: let it listen on 0.0.0.0'
+        advice = (
+            f'{own.owner} of {end.whose} listens on {own.place} only, not on {at}: let it listen on {_wildcard(end)}'
+        )
         return Finding(STEP, False, text, details, advice, facts)
     return Finding(STEP, False, text, details, _wrong_port(end, others, service, port), facts)
 
 
 def _loopback(end: End, listener: Listener) -> tuple[str, tuple[str, ...], str]:
     text = f'{listener.owner} of {end.whose} listens on {listener.place} only'
-    advice = f'{text}, which nobody outside of that Pod can reach: let it listen on {ANY[":" in end.address]}'
+    advice = f'{text}, which nobody outside of that Pod can reach: let it listen on {_wildcard(end)}'
     return text, (), advice
+
+
+def _wildcard(end: End) -> str:
+    return ANY[':' in end.address]
 
 
 def _wrong_port(end: End, others: Sequence[Listener], service: Service | None, port: ServicePort | None) -> str:
@@ -59,7 +65,7 @@ def _wrong_port(end: End, others: Sequence[Listener], service: Service | None, p
     if not others:
         started = ': see netkube logs whether it has started' if end.whose.startswith('Pod') else ''
         return f'{advice}, nor on any other that can be reached{started}'
-    ports = listed([f'{one.port} ({one.process or "a process"})' for one in others])
+    ports = listed(list(dict.fromkeys(f'{one.port} ({one.process or "a process"})' for one in others)))
     if service and port:
         mend = f'set targetPort of Service {service.label} to {others[0].port}'
         return f'{advice}, but on {ports}: {mend}, if that is the one meant'

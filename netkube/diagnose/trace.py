@@ -136,11 +136,13 @@ class Trace:
         if service is None or (frontend.port is None and not frontend.headless) or self._is_served_by_node(frontend):
             return None
         port = frontend.port or self._port_of_headless(frontend)
+        v6 = ':' in frontend.address
         endpoints = parse_endpoints(self._cluster.endpoint_slices(service), port)
+        endpoints = [endpoint for endpoint in endpoints if (':' in endpoint.address) == v6]
         if frontend.headless:
             endpoints = [msgspec.structs.replace(endpoint, port=frontend.number) for endpoint in endpoints]
             port = None
-        pods = tuple(self._cluster.pods(service.namespace))
+        pods = tuple(_of_family(pod, v6) for pod in self._cluster.pods(service.namespace))
         backends = Backends(service, port, tuple(endpoints), pods)
         if service.selector and not backends.selected:
             others = Backends(service, port, (), tuple(self._cluster.pods(None))).selected
@@ -211,3 +213,8 @@ class Trace:
             return False
         listeners = listeners_at(there, self._destination.protocol)
         return not any(listener.takes(endpoint.address, endpoint.port) for listener in listeners)
+
+
+def _of_family(pod: Pod, v6: bool) -> Pod:
+    """The Pod with its addresses of one family."""
+    return msgspec.structs.replace(pod, addresses=tuple(one for one in pod.addresses if (':' in one) == v6))

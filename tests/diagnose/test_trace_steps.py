@@ -373,9 +373,6 @@ class TestProcess:
     def test_listens(self, address):
         assert find_process(self.end(Listener('tcp', address, 8080, 'python3', 5)), None, None).ok
 
-    def test_an_ipv4_wildcard_takes_no_ipv6(self):
-        assert not find_process(self.end(Listener('tcp', '0.0.0.0', 8080), address='fd00::3'), None, None).ok
-
     @pytest.mark.parametrize(('address', 'wildcard'), [('127.0.0.1', '0.0.0.0'), ('::1', '::')])
     def test_loopback_only(self, address, wildcard):
         to = 'fd00::3' if ':' in address else '10.244.0.3'
@@ -385,6 +382,10 @@ class TestProcess:
     def test_another_address_of_its_own(self):
         finding = find_process(self.end(Listener('tcp', '10.0.0.9', 8080)), None, None)
         assert 'listens on 10.0.0.9:8080 only, not on 10.244.0.3:8080' in finding.advice
+
+    def test_of_the_other_family_only(self):
+        finding = find_process(self.end(Listener('tcp', '0.0.0.0', 8080), address='fd00::3'), None, None)
+        assert finding.advice.endswith('not on [fd00::3]:8080: let it listen on ::')
 
     def test_nothing_at_all(self):
         assert 'see netkube logs whether it has started' in find_process(self.end(), None, None).advice
