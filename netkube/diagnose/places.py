@@ -78,8 +78,8 @@ def listeners_at(place: Place, protocol: str) -> tuple[Listener, ...]:
             return tuple(list_listeners(protocol, pids))
 
 
-def root_of(netns: str, container_id: str) -> Path:
-    """The root directory of a container, through one of its processes; of any in the Pod if that one is not found.
+def process_of(netns: str, container_id: str) -> int:
+    """A process of a container; any of the Pod if none of that one is found.
 
     The last part of a container's cgroup is its id; a machine without cgroups has but the Pod's. TraceError: no
     process runs.
@@ -89,7 +89,7 @@ def root_of(netns: str, container_id: str) -> Path:
     if not pids:
         raise TraceError('no process runs in the Pod')
     own = [pid for pid in pids if container_id and container_id in _cgroup(pid)]
-    return Path(f'/proc/{min(own or pids)}/root')
+    return min(own or pids)
 
 
 def _cgroup(pid: int) -> str:

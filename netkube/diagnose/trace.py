@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from netkube.diagnose.attempt import Attempt, attempt, find_answer
+from netkube.diagnose.containerfiles import read_file
 from netkube.diagnose.destination import Destination, is_address, place
 from netkube.diagnose.endpoints import Backends, find_endpoints
 from netkube.diagnose.finding import Finding, Report, TraceError, listed
@@ -18,7 +19,7 @@ from netkube.diagnose.frontends import Frontend, find_frontend, find_service
 from netkube.diagnose.names import DEAD, Lookup, find_in_hosts, find_name, look_up, service_of_name
 from netkube.diagnose.objects import Cluster, Endpoint, Pod, ServicePort, parse_endpoints
 from netkube.diagnose.path import find_untranslated, find_way
-from netkube.diagnose.places import Place, Setting, find_place, is_local, listeners_at, netns_of, root_of
+from netkube.diagnose.places import Place, Setting, find_place, is_local, listeners_at, netns_of, process_of
 from netkube.diagnose.process import End, find_process
 from netkube.diagnose.questions import PORT as DNS_PORT
 from netkube.diagnose.questions import Nameservers
@@ -76,9 +77,9 @@ class Trace:
         host = self._destination.host
         if is_address(host):
             return None
-        root = root_of(self._netns, self._pod.containers.get(self._question.container, ''))
-        resolver = parse_resolv_conf((root / 'etc/resolv.conf').read_text())
-        if addresses := find_in_hosts(host, (root / 'etc/hosts').read_text()):
+        process = process_of(self._netns, self._pod.containers.get(self._question.container, ''))
+        resolver = parse_resolv_conf(read_file(process, 'etc/resolv.conf'))
+        if addresses := find_in_hosts(host, read_file(process, 'etc/hosts')):
             lookup = Lookup(host, resolver, (), host, addresses, 'hosts')
         else:
             types = [RECORD_TYPES[':' in own] for own in self._pod.addresses]

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from netkube.diagnose.attempt import attempt
+from netkube.diagnose.containerfiles import read_file
 from netkube.diagnose.destination import Destination, place
 from netkube.diagnose.frames import parse_frame
 from netkube.diagnose.places import is_local
@@ -180,6 +181,37 @@ class TestPlaces:
         finally:
             sleeping.kill()
             sleeping.wait()
+
+
+class TestContainerFiles:
+    """A process whose root is a folder."""
+
+    @pytest.fixture
+    def process(self, tmp_path) -> Iterator[int]:
+        for folder in ('bin', 'etc', 'usr', 'lib', 'lib64'):
+            (tmp_path / folder).mkdir()
+        for folder in ('usr', 'lib', 'lib64', 'bin'):
+            if os.path.isdir(f'/{folder}'):
+                subprocess.run(['mount', '--rbind', f'/{folder}', tmp_path / folder], check=True)
+        (tmp_path / 'etc/resolv.conf').write_text('nameserver 10.0.0.1')
+        (tmp_path / 'etc/absolute').symlink_to('/etc/resolv.conf')
+        (tmp_path / 'etc/outward').symlink_to('/' + '../' * 20 + 'proc/version')
+        running = subprocess.Popen(['chroot', tmp_path, '/bin/sleep', 'inf'])
+        while os.readlink(f'/proc/{running.pid}/root') != str(tmp_path):
+            assert running.poll() is None
+        yield running.pid
+        running.kill()
+        running.wait()
+        subprocess.run(['umount', '-l', *(tmp_path / folder for folder in ('usr', 'lib', 'lib64', 'bin'))], check=False)
+
+    def test_links_end_in_its_own_root(self, process):
+        assert read_file(process, 'etc/resolv.conf') == 'nameserver 10.0.0.1'
+        assert read_file(process, 'etc/absolute') == 'nameserver 10.0.0.1'
+        assert read_file(process, 'etc/outward') == ''
+
+    @pytest.mark.parametrize('path', ['etc/nothing', 'etc'])
+    def test_what_is_no_file_is_empty(self, process, path):
+        assert read_file(process, path) == ''
 
 
 class TestCapture:
