@@ -283,6 +283,34 @@ class TestProcesses:
         assert 'no process in Pod default/web listens on port 9090/tcp, but on 8080 (python3)' in verdict
         assert 'set targetPort of Service default/off-target to 8080' in verdict
 
+    async def test_another_endpoint_that_nobody_listens_on(self, town):
+        """A Service of endpoints by hand: one listens, one does not, and the kernel chooses."""
+        await serving(town, 'client', 'web:80')
+        web, deaf = address_of(town, 'web'), address_of(town, 'silent')
+        town.apply(
+            {
+                'apiVersion': 'v1', 'kind': 'Service', 'metadata': {'name': 'mixed'},
+                'spec': {'ports': [{'port': 80, 'targetPort': 8080}]},
+            },
+            {
+                'apiVersion': 'discovery.k8s.io/v1', 'kind': 'EndpointSlice', 'addressType': 'IPv4',
+                'metadata': {'name': 'mixed-1', 'labels': {'kubernetes.io/service-name': 'mixed'}},
+                'ports': [{'port': 8080, 'protocol': 'TCP'}],
+                'endpoints': [{'addresses': [web]}, {'addresses': [deaf]}],
+            },
+        )  # fmt: skip
+
+        async def seen(chosen: str) -> Traced:
+            def traced() -> Traced | None:
+                one = trace(town, 'client', 'mixed:80')
+                return one if one.steps['kernel']['facts'].get('chosen', {}).get('address') == chosen else None
+
+            return await eventually(traced, timeout=30)
+
+        lucky, unlucky = await seen(web), await seen(deaf)
+        assert lucky.works and f'But other endpoints of the Service are not listened on: {deaf}:8080' in lucky.verdict
+        assert 'no process in Pod default/silent listens on port 8080/tcp' in unlucky.verdict
+
     def test_nothing_listens_in_the_pod_itself(self, town):
         verdict = trace(town, 'client', 'localhost:80').verdict
         assert 'no process in Pod default/client listens on port 80/tcp' in verdict
