@@ -17,7 +17,7 @@ from netkube.network.namespaces import inside, opened
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """Of a cluster on this machine; the ranges may be several, with commas. ``machine_linked``: it has host access."""
+    """Of a cluster on this machine; the ranges may be several, with commas."""
 
     domain: str
     node_netns: str
