@@ -39,7 +39,8 @@ async def ensure_kubernetes_service(client: Client, service_address: str, endpoi
     await _ensure(client, ENDPOINTS, {'metadata': mirrored, 'subsets': subsets})
     labelled = {'name': SERVICE, 'namespace': 'default', 'labels': {'kubernetes.io/service-name': SERVICE}}
     endpoints = [{'addresses': [endpoint], 'conditions': {'ready': True}}]
-    slice_ = {'metadata': labelled, 'addressType': 'IPv4', 'endpoints': endpoints, 'ports': ports}
+    family = 'IPv6' if ':' in endpoint else 'IPv4'
+    slice_ = {'metadata': labelled, 'addressType': family, 'endpoints': endpoints, 'ports': ports}
     await _ensure(client, ENDPOINTSLICES, slice_)
 
 

@@ -33,9 +33,9 @@ def update(storage: Storage, resource: Resource, obj: Object, *, dry_run: bool =
     check_version(resource, obj, old)
     apply_defaults(resource, obj)
     prepare_update(resource, obj, old)
-    check(resource, obj, old, validate_update)
     if resource is SERVICES:
-        storage.services.fill(obj)
+        storage.services.fill(obj, old)
+    check(resource, obj, old, validate_update)
     return store_update(storage, resource, obj, current, dry_run=dry_run)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from netkube.api.errors import ApiError
+from netkube.api.families import IPV4, socket_family
 from netkube.api.meta import Object
 from netkube.api.resources import NODES
 from netkube.apiserver.bootstrap import ensure_kubernetes_service
@@ -27,7 +28,7 @@ from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
 from netkube.client.kubelet import Kubelet
 from netkube.cluster import processes
-from netkube.cluster.addressing import AddressPlan
+from netkube.cluster.addressing import AddressPlans
 from netkube.cluster.bootstrap import ensure_dns_service
 from netkube.cluster.children import Children, ensure_dns, reap_certificates
 from netkube.cluster.config import ClusterConfig
@@ -51,6 +52,7 @@ RESOLV_CONF = Path('/etc/resolv.conf')
 SYSTEMD_RESOLV_CONF = Path('/run/systemd/resolve/resolv.conf')
 
 API_PORT_IN_CLUSTER = 6443
+NO_IPV4 = '192.0.2.0/32'  # RFC 5737: nobody's
 CONNECT_SECONDS = 0.005  # between two tries to reach a runtime that is starting
 
 log = logging.getLogger(__name__)
@@ -58,15 +60,12 @@ log = logging.getLogger(__name__)
 HIDDEN = ('/etc/shadow', '/etc/shadow-', '/etc/gshadow', '/etc/gshadow-', '/root/.ssh', '/root/.gnupg')
 
 
-def node_config(config: ClusterConfig, plan: AddressPlan) -> NodeConfig:
+def node_config(config: ClusterConfig, plans: AddressPlans) -> NodeConfig:
     return NodeConfig(
         node_name=config.node_name,
         cluster_name=config.name,
         cluster_domain=config.domain,
-        dns_vip=str(plan.dns_vip),
-        node_address=str(plan.node_address),
-        pod_cidr=plan.node_pod_cidr,
-        gateway=plan.gateway,
+        plans=plans,
         state_dir=config.state,
         memory_dir=config.run_dir / 'volumes',
         netns_of=lambda uid: f'{config.pod_netns_prefix}{uid}',
@@ -90,12 +89,12 @@ async def run(config: ClusterConfig, progress: Progress, children: Children) -> 
 class ControlPlane:
     def __init__(self, config: ClusterConfig) -> None:
         self._config = config
-        self._plan = plan = AddressPlan.of(config.pod_cidr, config.service_cidr)
+        self._plans = plans = config.plans
         self._registry = Registry(Store(config.database), service_cidr=config.service_cidr)
         self._server = ApiServer(self._registry, self._kubelet_of)
         self._informers = Informers(self._registry)
-        self._network = NodeNetwork(node_network_config(config, plan))
-        self._machine = MachineLink(machine_link_config(config, plan))
+        self._network = NodeNetwork(node_network_config(config, plans))
+        self._machine = MachineLink(machine_link_config(config, plans))
         self._recorders: list[EventRecorder] = []
         self._runtime = RuntimeClient(str(config.runtime_socket))
         self._agent = NodeAgent(
@@ -103,13 +102,13 @@ class ControlPlane:
             self._informers,
             self._runtime,
             self._network,
-            node_config(config, plan),
+            node_config(config, plans),
             self._recorder('kubelet', config.node_name),
         )
         self._proxy = ServiceProxy(
             self._informers,
             config.node_netns,
-            config.service_cidr,
+            next((str(plan.service_cidr) for plan in plans if plan.family == IPV4), NO_IPV4),
             self._recorder('kube-proxy', config.node_name),
             node_name=config.node_name,
         )
@@ -124,11 +123,11 @@ class ControlPlane:
             await (self._machine.ensure() if self._config.host_access else self._machine.remove())
             await asyncio.to_thread(reap_certificates, children.certificates)
             await self._listen()
-            plan = self._plan
+            primary = self._plans[0]
             await ensure_kubernetes_service(
-                self._registry, str(plan.kubernetes_vip), str(plan.node_address), API_PORT_IN_CLUSTER
+                self._registry, str(primary.kubernetes_vip), str(primary.node_address), API_PORT_IN_CLUSTER
             )
-            await ensure_dns_service(self._registry, str(plan.dns_vip))
+            await ensure_dns_service(self._registry, [str(plan.dns_vip) for plan in self._plans])
             progress.say('starting controllers, Node, proxy and DNS')
             for name, component in self._components().items():
                 tasks.create_task(component, name=name)
@@ -154,15 +153,17 @@ class ControlPlane:
         return components | events
 
     async def _listen(self) -> None:
-        """TLS for everyone with a certificate: on this machine's loopback, and for Pods at the Node's address."""
+        """TLS for everyone with a certificate: on this machine's loopback, and for Pods at the Node's addresses."""
         context = server_context(Pki(self._config.pki))
         loopback = socket.create_server(('127.0.0.1', self._config.api_port), backlog=1024)
         await self._server.serve_tls(loopback, context)
-        node = namespaces.socket_in(self._config.node_netns, socket.AF_INET, socket.SOCK_STREAM)
-        node.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        node.bind((str(self._plan.node_address), API_PORT_IN_CLUSTER))
-        node.listen(1024)
-        await self._server.serve_tls(node, context)
+        for plan in self._plans:
+            family = socket_family(plan.node_address)
+            node = namespaces.socket_in(self._config.node_netns, family, socket.SOCK_STREAM)
+            node.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            node.bind((str(plan.node_address), API_PORT_IN_CLUSTER))
+            node.listen(1024)
+            await self._server.serve_tls(node, context)
 
     async def _ready(self, dns_ready: int | None) -> None:
         """The rules are in the kernel, the Node takes Pods, the resolver answers."""

@@ -19,10 +19,11 @@ from netkube.cluster.machine import (
     used_networks,
 )
 from netkube.network import namespaces, sysctl
-from netkube.network.forwarding import FORWARD
+from netkube.network.forwarding import SWITCHES
 from netkube.network.nft import Nft, NftError
 from netkube.node.network import NodeNetwork, NodeNetworkConfig
 
+FORWARD = SWITCHES['IPv4']
 INTERNET, UPLINK = '198.51.100.1', '198.51.100.2'
 PLANS = {
     'one': AddressPlan.of('10.244.0.0/16', '10.96.0.0/16'),
@@ -70,19 +71,9 @@ class Cluster:
         self.plan = plan = PLANS[name]
         self.pod, self.address = f'{name}-pod', plan.node_pod_cidr[2]
         self.node = NodeNetwork(
-            NodeNetworkConfig(
-                f'{name}--node-1', plan.pod_cidr, plan.service_cidr, plan.gateway, plan.node_address, plan.dns_vip
-            )
+            NodeNetworkConfig(f'{name}--node-1', (plan,))
         )
-        self.config = MachineLinkConfig(
-            name,
-            f'{name}--node-1',
-            plan.machine_address,
-            plan.node_address,
-            plan.pod_cidr,
-            plan.service_cidr,
-            record,
-        )
+        self.config = MachineLinkConfig(name, f'{name}--node-1', (plan,), record)
         self.link = MachineLink(self.config)
 
     async def up(self):
