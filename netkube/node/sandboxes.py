@@ -155,9 +155,14 @@ def _sandbox_config(pod: Object, netns: str, domain: str, addresses: tuple[Addre
         name=metadata['name'],
         netns=netns,
         hostname=pod_hostname(pod, domain).hostname,
-        sysctls={**DEFAULT_SYSCTLS, **own},
+        sysctls={**DEFAULT_SYSCTLS, **_ipv6(addresses), **own},
         annotations={ADDRESSES_ANNOTATION: ','.join(map(str, addresses))},
     )
+
+
+def _ipv6(addresses: tuple[Address, ...]) -> dict[str, str]:
+    """A Pod without an IPv6 address has no IPv6 at all."""
+    return {'net.ipv6.conf.all.disable_ipv6': '0' if any(address.version == 6 for address in addresses) else '1'}
 
 
 def _read_resolver(path: Path) -> ResolverConfig:

@@ -55,6 +55,8 @@ def internet():
     """A namespace one hop beyond the machine, which knows no way back to Pods."""
     namespaces.create('internet')
     run('ip link add uplink type veth peer name eth0 netns internet')
+    for netns in (None, 'internet'):  # no link-local address, which would be tentative for a second
+        run(f'ip link set {"eth0" if netns else "uplink"} addrgenmode none', netns=netns)
     run(f'ip address add {UPLINK}/24 dev uplink')
     run('ip link set uplink up')
     run(f'ip address add {INTERNET}/24 dev eth0', netns='internet')
