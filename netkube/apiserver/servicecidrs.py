@@ -9,6 +9,8 @@ from netkube.api.families import Address, Network, family_of
 from netkube.api.meta import Object, is_deleting
 
 READY = 'Ready'
+DEFAULT = 'kubernetes'
+"""The ServiceCIDR that the API server makes of its own ranges."""
 
 
 class ServiceCIDRs:
@@ -27,7 +29,9 @@ class ServiceCIDRs:
 
     def ready(self, family: str) -> list[Network]:
         """Where a new address of that family may come from, the cluster's own range first."""
-        ranges = dict.fromkeys(cidr for cidr in (*self.own, *self._of_objects()) if family_of(cidr) == family)
+        default = self._objects.get(DEFAULT)
+        own = self.own if default is None or is_ready(default) else ()
+        ranges = dict.fromkeys(cidr for cidr in (*own, *self._of_objects()) if family_of(cidr) == family)
         return list(ranges)
 
     def address(self, family: str, number: int) -> Address:

@@ -20,7 +20,7 @@ from netkube.api.errors import ApiError
 from netkube.api.families import IPV4, socket_family
 from netkube.api.meta import Object
 from netkube.api.resources import NODES
-from netkube.apiserver.bootstrap import ensure_kubernetes_service
+from netkube.apiserver.bootstrap import ensure_kubernetes_service, ensure_service_cidr
 from netkube.apiserver.certificates import Pki, server_context
 from netkube.apiserver.registry import Registry
 from netkube.apiserver.server import ApiServer
@@ -124,6 +124,7 @@ class ControlPlane:
             await asyncio.to_thread(reap_certificates, children.certificates)
             await self._listen()
             primary = self._plans[0]
+            await ensure_service_cidr(self._registry, [str(plan.service_cidr) for plan in self._plans])
             await ensure_kubernetes_service(
                 self._registry, str(primary.kubernetes_vip), str(primary.node_address), API_PORT_IN_CLUSTER
             )

@@ -19,6 +19,7 @@ from netkube.controllers.podgc import PodGCController
 from netkube.controllers.replicaset import ReplicaSetController
 from netkube.controllers.rootca import RootCAController
 from netkube.controllers.serviceaccount import ServiceAccountController
+from netkube.controllers.servicecidrs import ServiceCIDRController
 
 CONTROLLERS: tuple[Any, ...] = (
     NamespaceController,
@@ -31,6 +32,7 @@ CONTROLLERS: tuple[Any, ...] = (
     GarbageCollector,
     NodeLifecycleController,
     PodGCController,
+    ServiceCIDRController,
 )
 
 __all__ = ['CONTROLLERS', 'RootCAController']

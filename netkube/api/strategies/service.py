@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from netkube.api.defaults.service import default_ingress
 from netkube.api.meta import Object
 
 _Spec = dict[str, Any]
@@ -47,6 +48,10 @@ def update(new: Object, old: Object) -> None:
     _pair_cluster_ips(spec, before)
     if spec.get('type') != 'LoadBalancer':  # taking the balancer down takes a while, which is nobody's business
         new['status'] = {**new.get('status', {}), 'loadBalancer': {}}
+
+
+def update_status(new: Object, old: Object) -> None:
+    default_ingress(new)
 
 
 def _node_ports(spec: _Spec) -> set[int]:
