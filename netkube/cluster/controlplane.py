@@ -35,6 +35,7 @@ from netkube.cluster.config import ClusterConfig
 from netkube.cluster.machine import MachineLink
 from netkube.cluster.networks import machine_link_config, node_network_config
 from netkube.cluster.progress import READY, Progress
+from netkube.cluster.serviceranges import ServiceRanges
 from netkube.controllers import CONTROLLERS
 from netkube.controllers.rootca import RootCAController
 from netkube.network import namespaces
@@ -144,6 +145,7 @@ class ControlPlane:
         components: dict[str, Coroutine[Any, Any, None]] = {
             'Node': self._agent.run(),
             'network': self._network.run(),
+            'service ranges': self._service_ranges().run(),
             'proxy': self._proxy.run(),
             'scheduler': scheduler.run(),
             **{controller.component: controller.run() for controller in controllers},
@@ -152,6 +154,11 @@ class ControlPlane:
         }
         events = {f'events of {n}': recorder.run() for n, recorder in enumerate(self._recorders)}
         return components | events
+
+    def _service_ranges(self) -> ServiceRanges:
+        machine = self._machine if self._config.host_access else None
+        recorder = self._recorder(ServiceRanges.component)
+        return ServiceRanges(self._informers, recorder, self._plans, self._network, machine)
 
     async def _listen(self) -> None:
         """TLS for everyone with a certificate: on this machine's loopback, and for Pods at the Node's addresses."""

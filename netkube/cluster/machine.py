@@ -22,7 +22,7 @@ ours can overrule it, and other people's tables are not touched.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -49,7 +49,7 @@ from netkube.network.neighbours import ensure_neighbour
 from netkube.network.netlink import Message, Netlink, netlink_in
 from netkube.network.nft import Nft
 from netkube.network.plan import AddressPlan, AddressPlans
-from netkube.network.routes import add_route, ensure_default_route, ensure_route, list_routes
+from netkube.network.routes import PROTOCOL, add_route, delete_route, ensure_default_route, ensure_route, list_routes
 
 LINK_PREFIX = 'nk-'
 NODE_LINK = 'machine'
@@ -128,7 +128,7 @@ def used_networks(clusters_link: str = '') -> list[Network]:
 
 
 class MachineLink:
-    """The machine's link to one cluster. Both methods are idempotent; what ``ensure`` made, ``remove`` undoes, also
+    """The machine's link to one cluster. Its methods are idempotent; what ``ensure`` made, ``remove`` undoes, also
     after a crash half-way and in another process."""
 
     def __init__(self, config: MachineLinkConfig) -> None:
@@ -142,6 +142,11 @@ class MachineLink:
         RouteConflict, OSError or NftError, and then nothing is left of what was not there before.
         """
         await self._thread.run(_ensure, self.config, self._nft)
+
+    async def route_services(self, ranges: Collection[Network]) -> dict[Network, str]:
+        """The machine's routes to Services are to these ranges, besides the cluster's own; why not, for those that
+        would take packets away from another network of the machine."""
+        return await self._thread.run(_route_services, self.config, ranges)
 
     async def remove(self) -> None:
         """The machine is as it was, but for forwarding if another cluster still needs it."""
@@ -255,3 +260,21 @@ def _ensure_routes(config: MachineLinkConfig, machine: Netlink, link: Link) -> N
                     raise RouteConflict(
                         f'the machine already has a route to {destination}; choose another CIDR'
                     ) from error
+
+
+def _route_services(config: MachineLinkConfig, ranges: Collection[Network]) -> dict[Network, str]:
+    plans = {plan.service_cidr.version: plan for plan in config.plans}
+    own = {network for plan in config.plans for network in (plan.pod_cidr, plan.service_cidr)}
+    others = used_networks(config.link)
+    refused: dict[Network, str] = {}
+    with closing(Netlink()) as machine:
+        link = get_link(machine, config.link)
+        found = {r.destination for r in list_routes(machine) if r.link == link.index and r.protocol == PROTOCOL}
+        for network in set(ranges) - found:
+            if taken := [other for other in others if other.version == network.version and other.overlaps(network)]:
+                refused[network] = f'no route from the machine to {network}: it overlaps {taken[0]}'
+                continue
+            plan = plans[network.version]
+            machine.request(add_route(network, link.index, plan.node_address, plan.machine_address))
+        machine.request(*(delete_route(network, link.index) for network in found - own - set(ranges)))
+    return refused

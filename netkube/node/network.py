@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Collection
 from contextlib import closing
 from ipaddress import ip_address
 from socket import if_nametoindex
 
 import msgspec
 
-from netkube.api.families import IPV6, Address
+from netkube.api.families import IPV6, Address, Network
 from netkube.network import namespaces, sysctl
 from netkube.network.addresses import ensure_address, mac_of
 from netkube.network.links import (
@@ -33,7 +34,7 @@ from netkube.network.neighbours import list_neighbours
 from netkube.network.netlink import Message, Netlink
 from netkube.network.plan import AddressPlan, AddressPlans
 from netkube.network.ports import Bridge, Port, ensure_port, forget_address
-from netkube.network.routes import ensure_route, ensure_unreachable
+from netkube.network.routes import PROTOCOL, delete_route, ensure_route, ensure_unreachable, list_routes
 
 PORT_PREFIX = 'nk'
 
@@ -134,6 +135,10 @@ class NodeNetwork:
         await self._thread.run(self._plane.unplug, link)
         await self._deleting.run(delete_unplugged)
 
+    async def route_services(self, ranges: Collection[Network]) -> None:
+        """The ranges of Services are these, besides the cluster's own."""
+        await self._thread.run(self._plane.route_services, ranges)
+
     async def ports(self) -> set[str]:
         """The names (see ``link_name``) of the ports that exist."""
         return await self._thread.run(list_names, PORT_PREFIX)
@@ -188,6 +193,13 @@ class Plane:
         self._opened().request(mark_dying(link), *forgotten)
         self._addresses.pop(link, None)
 
+    def route_services(self, ranges: Collection[Network]) -> None:
+        netlink, bridge = self._opened(), if_nametoindex(self._config.bridge)
+        found = service_routes(netlink, bridge)
+        wanted = {plan.service_cidr for plan in self._config.plans} | set(ranges)
+        netlink.request(*(ensure_route(one, bridge) for one in wanted - found))
+        netlink.request(*(delete_route(one, bridge) for one in found - wanted))
+
     def close(self) -> None:
         if self._netlink:
             self._netlink.close()
@@ -222,3 +234,9 @@ def _bridge_side(plan: AddressPlan, bridge: int) -> list[Message]:
         # where it is refused, and a process of the Node itself needs a route to get as far as the output hook.
         ensure_route(plan.service_cidr, bridge),
     ]
+
+
+def service_routes(netlink: Netlink, bridge: int) -> set[Network]:
+    """Our routes through the bridge that are not of a single Pod."""
+    routes = (route for route in list_routes(netlink) if route.link == bridge and route.protocol == PROTOCOL)
+    return {route.destination for route in routes if route.destination.prefixlen < route.destination.max_prefixlen}
