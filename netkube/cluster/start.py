@@ -194,7 +194,7 @@ def _launch(config: ClusterConfig, say: Callable[[str], None]) -> str:
 
 def _why_not(config: ClusterConfig, reason: str, log_from: int) -> str:
     """The doctor's words when it finds something, else the daemon's, else the log's last ones."""
-    missing = [finding for finding in preflight.run_checks() if not finding.ok and finding.check.required]
+    missing = [finding for finding in preflight.run_checks() if not finding.ok and _is_needed(finding.check, config)]
     if missing:
         return '\n'.join(f'{found.check.name}: {found.error}; remedy: {found.check.remedy}' for found in missing)
     if reason:
@@ -203,6 +203,10 @@ def _why_not(config: ClusterConfig, reason: str, log_from: int) -> str:
         log.seek(log_from)
         words = log.read().decode(errors='replace').splitlines()[-LAST_WORDS:]
     return '\n'.join([f'the cluster did not start; the end of {config.log_file}:', *words])
+
+
+def _is_needed(check: preflight.Check, config: ClusterConfig) -> bool:
+    return check.required or (check is preflight.IPV6 and config.ip_family != 'ipv4')
 
 
 @contextmanager
