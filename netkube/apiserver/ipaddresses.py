@@ -8,12 +8,13 @@ Service has that ClusterIP comes back when somebody deletes it; any other one ke
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from netkube.api.meta import Key, Object, timestamp
-from netkube.api.resources import IPADDRESSES, SERVICES
+from netkube.api.resources import IPADDRESSES, SERVICES, Resource
 from netkube.apiserver.allocation import cluster_ips
+from netkube.store.store import Entry
 
 if TYPE_CHECKING:
     from netkube.apiserver.storage import Storage
@@ -32,8 +33,11 @@ class IPAddresses:
         """Bring the objects in line with the Services of a store that was written by another process."""
         wanted = {address for entry in self._entries(SERVICES) for address in cluster_ips(self._storage.object(entry))}
         for entry in self._entries(IPADDRESSES):
+            name = entry.key.rpartition('/')[2]
+            if name in wanted:  # there may be thousands, and it takes a while to decode them
+                continue
             obj = self._storage.object(entry)
-            if _is_mirror(obj) and obj['metadata']['name'] not in wanted:
+            if _is_mirror(obj):
                 self._storage.remove(IPADDRESSES, self._copy(obj), entry)
             else:
                 self.address_changed(None, obj)
@@ -62,7 +66,8 @@ class IPAddresses:
 
     def _create(self, address: str, service: Object) -> None:
         if self._storage.find(IPADDRESSES, None, address) is None:
-            self._storage.create(IPADDRESSES, ip_address_of(service, address, timestamp(self._storage.now())))
+            made = ip_address_of(service, address, timestamp(self._storage.now()))
+            self._storage.create(IPADDRESSES, made).decoded = None  # hardly anybody ever reads one: keep its bytes only
 
     def _remove(self, address: str) -> None:
         entry = self._storage.find(IPADDRESSES, None, address)
@@ -78,7 +83,7 @@ class IPAddresses:
         service = self._storage.object(entry) if entry else None
         return service if service is not None and address in cluster_ips(service) else None
 
-    def _entries(self, resource: Any) -> list[Any]:
+    def _entries(self, resource: Resource) -> list[Entry]:
         return self._storage.store.list(f'{resource.group_resource}/')
 
     @staticmethod

@@ -25,7 +25,8 @@ from pathlib import Path
 from netkube.api.families import IPV4, IPV6
 from netkube.network import sysctl
 
-SWITCHES = {IPV4: 'net/ipv4/ip_forward', IPV6: 'net/ipv6/conf/all/forwarding'}
+FORWARD, FORWARD_IPV6 = 'net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding'
+SWITCHES = {IPV4: FORWARD, IPV6: FORWARD_IPV6}
 INTERFACES = {IPV4: 'net/ipv4/conf', IPV6: 'net/ipv6/conf'}
 ALSO_CHANGED = {IPV4: ('net/ipv4/conf/all/accept_redirects',), IPV6: ()}
 OF_INTERFACES = {IPV4: ('forwarding',), IPV6: ('accept_ra', 'forwarding')}

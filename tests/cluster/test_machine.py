@@ -19,11 +19,10 @@ from netkube.cluster.machine import (
     used_networks,
 )
 from netkube.network import namespaces, sysctl
-from netkube.network.forwarding import SWITCHES
+from netkube.network.forwarding import FORWARD
 from netkube.network.nft import Nft, NftError
 from netkube.node.network import NodeNetwork, NodeNetworkConfig
 
-FORWARD = SWITCHES['IPv4']
 INTERNET, UPLINK = '198.51.100.1', '198.51.100.2'
 PLANS = {
     'one': AddressPlan.of('10.244.0.0/16', '10.96.0.0/16'),

@@ -30,6 +30,7 @@ _TRAFFIC_POLICIES = ('Cluster', 'Local')
 _DISTRIBUTIONS = ('PreferClose', 'PreferSameNode', 'PreferSameZone')
 _MAX_AFFINITY_SECONDS = 86400
 _UNCHANGED = 'may not change once set'
+_RANGES_ANNOTATION = 'service.beta.kubernetes.io/load-balancer-source-ranges'
 _Spec = dict[str, Any]
 
 
@@ -55,6 +56,8 @@ def validate_service(service: Object) -> Iterator[FieldError]:
     yield from _validate_node_ports(spec)
     yield from _validate_unique_ports(spec)
     yield from _validate_load_balancer(spec)
+    if not spec.get('loadBalancerSourceRanges'):
+        yield from _validate_annotated_ranges(service['metadata'].get('annotations') or {}, spec)
     yield from _validate_traffic_policies(spec)
 
 
@@ -205,6 +208,17 @@ def _validate_load_balancer(spec: _Spec) -> Iterator[FieldError]:
             yield forbidden('spec.loadBalancerClass', only)
         name = spec['loadBalancerClass']
         yield from invalid_each('spec.loadBalancerClass', name, is_qualified_name(name))
+
+
+def _validate_annotated_ranges(annotations: dict[str, str], spec: _Spec) -> Iterator[FieldError]:
+    """The beta spelling of loadBalancerSourceRanges, which still counts where the field is empty."""
+    if _RANGES_ANNOTATION not in annotations:
+        return
+    path, value = f'metadata.annotations[{_RANGES_ANNOTATION}]', annotations[_RANGES_ANNOTATION].strip()
+    if spec.get('type') != 'LoadBalancer':
+        yield forbidden(path, "may only be used when `type` is 'LoadBalancer'")
+    for one in value.split(',') if value else ():
+        yield from cidr(one.strip(), path)
 
 
 def _validate_traffic_policies(spec: _Spec) -> Iterator[FieldError]:
