@@ -196,7 +196,8 @@ class Plane:
     def route_services(self, ranges: Collection[Network]) -> None:
         netlink, bridge = self._opened(), if_nametoindex(self._config.bridge)
         found = service_routes(netlink, bridge)
-        wanted = {plan.service_cidr for plan in self._config.plans} | set(ranges)
+        wanted = {cidr for plan in self._config.plans for cidr in (plan.service_cidr, plan.load_balancer_cidr)}
+        wanted |= set(ranges)
         netlink.request(*(ensure_route(one, bridge) for one in wanted - found))
         netlink.request(*(delete_route(one, bridge) for one in found - wanted))
 
@@ -230,9 +231,11 @@ def _bridge_side(plan: AddressPlan, bridge: int) -> list[Message]:
         *(ensure_address(bridge, address) for address in (plan.gateway, plan.node_address, plan.dns_vip)),
         # What no Pod has is refused here and does not travel back and forth between Node and machine.
         ensure_unreachable(plan.pod_cidr),
-        # A Service's address is rewritten before it is routed; what is not still has to reach the forward hook,
-        # where it is refused, and a process of the Node itself needs a route to get as far as the output hook.
+        # A Service's address is rewritten before it is routed, and so is a load balancer's. What is not still has to
+        # reach the forward hook, where it is refused, and a process of the Node itself needs a route to get as far as
+        # the output hook.
         ensure_route(plan.service_cidr, bridge),
+        ensure_route(plan.load_balancer_cidr, bridge),
     ]
 
 
