@@ -167,8 +167,10 @@ class ServiceAllocator:
 
 
 def cluster_ips(service: Object) -> list[str]:
+    """In the one way to write them, RFC 5952; the Service keeps what its author wrote."""
     spec = service['spec']
-    return [ip for ip in spec.get('clusterIPs') or [spec.get('clusterIP')] if ip and ip != 'None']
+    found = spec.get('clusterIPs') or [spec.get('clusterIP')]
+    return [ip if ':' not in ip else str(ip_address(ip)) for ip in found if ip and ip != 'None']
 
 
 def _node_ports(service: Object) -> list[int]:

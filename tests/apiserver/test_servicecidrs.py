@@ -53,6 +53,16 @@ async def test_each_cluster_ip_is_an_ip_address(api):
     ]
 
 
+async def test_its_name_is_canonical_whatever_the_service_says(api):
+    made = await api.create(SERVICES, service('web', clusterIP='FD00:10:96:0::5'))
+    assert made['spec']['clusterIPs'] == ['FD00:10:96:0::5']
+    assert list(await addresses(api)) == ['fd00:10:96::5']
+    with pytest.raises(ApiError, match='provided IP is already allocated'):
+        await api.create(SERVICES, service('other', clusterIP='fd00:10:96::5'))
+    await api.delete(SERVICES, 'default', 'web')
+    assert await addresses(api) == {}
+
+
 async def test_it_goes_with_the_address(api):
     made = await api.create(SERVICES, service('web', ipFamilyPolicy='PreferDualStack'))
     await api.create(SERVICES, service('headless', clusterIP='None'))
