@@ -32,6 +32,7 @@ from netkube.network.links import (
 from netkube.network.namespaces import NamespaceThread
 from netkube.network.neighbours import list_neighbours
 from netkube.network.netlink import Message, Netlink
+from netkube.network.nft import Nft
 from netkube.network.plan import AddressPlan, AddressPlans
 from netkube.network.ports import Bridge, Port, ensure_port, forget_address
 from netkube.network.routes import PROTOCOL, delete_route, ensure_route, ensure_unreachable, list_routes
@@ -55,6 +56,14 @@ SETTINGS = (
     ('net/bridge/bridge-nf-call-arptables', 0),
 )
 IPV6_SETTINGS = (('net/ipv6/conf/all/forwarding', 1),)
+# IPv6 has no rp_filter: a Pod cannot send as somebody outside.
+IPV6_TABLE = """
+add table ip6 netkube-node
+delete table ip6 netkube-node
+table ip6 netkube-node {
+  chain strangers { type filter hook prerouting priority raw; fib saddr . iif oif missing drop; }
+}
+"""
 KEEP_SECONDS = 1.0
 
 
@@ -175,6 +184,7 @@ class Plane:
         for plan in config.plans:
             if plan.family == IPV6:
                 sysctl.ensure(f'net/ipv6/conf/{config.bridge}/disable_ipv6', 0)
+                Nft().run(IPV6_TABLE)
             netlink.request(*_bridge_side(plan, bridge))
         self._forget_gone_ports(netlink, Bridge(bridge, config.gateways))
 

@@ -1,5 +1,6 @@
 """A Node's network with IPv4, IPv6 and both: the same promises for each address that a Pod has."""
 
+import asyncio
 import errno
 from contextlib import asynccontextmanager
 
@@ -83,6 +84,17 @@ async def test_an_address_that_no_pod_has_is_refused_at_once(plans, a):
         with pytest.raises(OSError) as refused:  # noqa: PT011 - its number says it
             await seen_as('a', plan.node_pod_cidr[99])
         assert refused.value.errno == NO_ROUTE[plan.family]
+
+
+async def test_a_pod_cannot_send_as_somebody_outside(plans, a, b):
+    for plan, address in zip(plans, b, strict=True):
+        stranger, length, how = ('2001:db8::9', 128, 'nodad') if plan.family == 'IPv6' else ('192.0.2.9', 32, '')
+        run(f'ip address add {stranger}/{length} dev eth0 {how}', netns='a')
+        run(f'ip route add {address}/{length} via {plan.gateway} dev eth0 onlink src {stranger}', netns='a')
+        async with listening('b', anywhere(address)):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await seen_as('a', address)
 
 
 async def test_nobody_asks_who_has_an_address(node, a, b):
