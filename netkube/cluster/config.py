@@ -7,11 +7,13 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import asdict, replace
 
-from netkube.cluster.addressing import AddressPlans, plans_of
+if TYPE_CHECKING:
+    from netkube.cluster.addressing import AddressPlans
 
 RUN_ROOT = Path('/run/netkube')
 STATE_ROOT = Path('/var/lib/netkube')
@@ -43,6 +45,8 @@ class ClusterConfig(msgspec.Struct, frozen=True):
     @property
     def plans(self) -> AddressPlans:
         """Its addresses, once the CIDRs are known."""
+        from netkube.cluster.addressing import plans_of  # most commands do not ask
+
         return plans_of(self.pod_cidr, self.service_cidr)
 
     @property
