@@ -29,6 +29,29 @@ _NUMBERS = {
     'autoscaling.v1.Scale': 'metadata=1 spec=2 status=3',
     'autoscaling.v1.ScaleSpec': 'replicas=1',
     'autoscaling.v1.ScaleStatus': 'replicas=1 selector=2',
+    'autoscaling.v2.CrossVersionObjectReference': 'kind=1 name=2 apiVersion=3',
+    'autoscaling.v2.HorizontalPodAutoscaler': 'metadata=1 spec=2 status=3',
+    'autoscaling.v2.HorizontalPodAutoscalerSpec':
+        'scaleTargetRef=1 minReplicas=2 maxReplicas=3 metrics=4 behavior=5',
+    'autoscaling.v2.HorizontalPodAutoscalerStatus':
+        'observedGeneration=1 lastScaleTime=2 currentReplicas=3 desiredReplicas=4 currentMetrics=5 conditions=6',
+    'autoscaling.v2.MetricSpec': 'type=1 object=2 pods=3 resource=4 external=5 containerResource=7',
+    'autoscaling.v2.MetricTarget': 'type=1 value=2 averageValue=3 averageUtilization=4',
+    'autoscaling.v2.ResourceMetricSource': 'name=1 target=2',
+    'batch.v1.CronJob': 'metadata=1 spec=2 status=3',
+    'batch.v1.CronJobSpec':
+        'schedule=1 startingDeadlineSeconds=2 concurrencyPolicy=3 suspend=4 jobTemplate=5 '
+        'successfulJobsHistoryLimit=6 failedJobsHistoryLimit=7 timeZone=8',
+    'batch.v1.CronJobStatus': 'active=1 lastScheduleTime=4 lastSuccessfulTime=5',
+    'batch.v1.Job': 'metadata=1 spec=2 status=3',
+    'batch.v1.JobSpec':
+        'parallelism=1 completions=2 activeDeadlineSeconds=3 selector=4 manualSelector=5 template=6 backoffLimit=7 '
+        'ttlSecondsAfterFinished=8 completionMode=9 suspend=10 podFailurePolicy=11 backoffLimitPerIndex=12 '
+        'maxFailedIndexes=13 podReplacementPolicy=14 managedBy=15 successPolicy=16',
+    'batch.v1.JobStatus':
+        'conditions=1 startTime=2 completionTime=3 active=4 succeeded=5 failed=6 completedIndexes=7 '
+        'uncountedTerminatedPods=8 ready=9 failedIndexes=10 terminating=11',
+    'batch.v1.JobTemplateSpec': 'metadata=1 spec=2',
     'coordination.v1.Lease': 'metadata=1 spec=2',
     'coordination.v1.LeaseSpec':
         'holderIdentity=1 leaseDurationSeconds=2 acquireTime=3 renewTime=4 leaseTransitions=5 strategy=6 '
@@ -199,6 +222,9 @@ _NUMBERS = {
     'core.v1.ResourceClaim': 'name=1 request=2',
     'core.v1.ResourceFieldSelector': 'containerName=1 resource=2 divisor=3',
     'core.v1.ResourceHealth': 'resourceID=1 health=2',
+    'core.v1.ResourceQuota': 'metadata=1 spec=2 status=3',
+    'core.v1.ResourceQuotaSpec': 'hard=1 scopes=2 scopeSelector=3',
+    'core.v1.ResourceQuotaStatus': 'hard=1 used=2',
     'core.v1.ResourceRequirements': 'limits=1 requests=2 claims=3',
     'core.v1.ResourceStatus': 'name=1 resources=2',
     'core.v1.SELinuxOptions': 'user=1 role=2 type=3 level=4',
@@ -266,6 +292,18 @@ _NUMBERS = {
     'networking.v1.ServiceCIDR': 'metadata=1 spec=2 status=3',
     'networking.v1.ServiceCIDRSpec': 'cidrs=1',
     'networking.v1.ServiceCIDRStatus': 'conditions=1',
+    'networking.v1.HTTPIngressPath': 'path=1 backend=2 pathType=3',
+    'networking.v1.HTTPIngressRuleValue': 'paths=1',
+    'networking.v1.Ingress': 'metadata=1 spec=2 status=3',
+    'networking.v1.IngressBackend': 'resource=3 service=4',
+    'networking.v1.IngressLoadBalancerStatus': 'ingress=1',
+    'networking.v1.IngressRule': 'host=1 ingressRuleValue=2',
+    'networking.v1.IngressRuleValue': 'http=1',
+    'networking.v1.IngressServiceBackend': 'name=1 port=2',
+    'networking.v1.IngressSpec': 'defaultBackend=1 tls=2 rules=3 ingressClassName=4',
+    'networking.v1.IngressStatus': 'loadBalancer=1',
+    'networking.v1.IngressTLS': 'hosts=1 secretName=2',
+    'networking.v1.ServiceBackendPort': 'name=1 number=2',
     'meta.v1.Condition': 'type=1 status=2 observedGeneration=3 lastTransitionTime=4 reason=5 message=6',
     'meta.v1.DeleteOptions':
         'gracePeriodSeconds=1 preconditions=2 orphanDependents=3 propagationPolicy=4 dryRun=5 '
@@ -284,12 +322,18 @@ _NUMBERS = {
     'meta.v1.StatusCause': 'reason=1 message=2 field=3',
     'meta.v1.StatusDetails': 'name=1 group=2 kind=3 causes=4 retryAfterSeconds=5 uid=6',
     'policy.v1.Eviction': 'metadata=1 deleteOptions=2',
+    'policy.v1.PodDisruptionBudget': 'metadata=1 spec=2 status=3',
+    'policy.v1.PodDisruptionBudgetSpec': 'minAvailable=1 selector=2 maxUnavailable=3 unhealthyPodEvictionPolicy=4',
+    'policy.v1.PodDisruptionBudgetStatus':
+        'observedGeneration=1 disruptedPods=2 disruptionsAllowed=3 currentHealthy=4 desiredHealthy=5 expectedPods=6 '
+        'conditions=7',
+    'scheduling.v1.PriorityClass': 'metadata=1 value=2 globalDefault=3 description=4 preemptionPolicy=5',
 }  # fmt: skip
 
 # Messages in a field of their own whose fields are, in JSON, those of the object around them.
 INLINE = {
     'ephemeralContainerCommon': 'core.v1.EphemeralContainerCommon', 'handler': 'core.v1.ProbeHandler',
-    'localObjectReference': 'core.v1.LocalObjectReference', 'volumeSource': 'core.v1.VolumeSource',
+    'ingressRuleValue': 'networking.v1.IngressRuleValue', 'localObjectReference': 'core.v1.LocalObjectReference', 'volumeSource': 'core.v1.VolumeSource',
 }  # fmt: skip
 
 MESSAGES = frozenset(_NUMBERS)

@@ -72,10 +72,132 @@ SERVICECIDRS = Resource('networking.k8s.io', 'v1', 'servicecidrs', 'ServiceCIDR'
 IPADDRESSES = Resource('networking.k8s.io', 'v1', 'ipaddresses', 'IPAddress', False, ('ip',))
 LEASES = Resource('coordination.k8s.io', 'v1', 'leases', 'Lease', True)
 
-ALL: tuple[Resource, ...] = (
+# What a cluster cannot be without: these kinds' types are read at start (``netkube.api.schema``).
+FIRST: tuple[Resource, ...] = (
     NAMESPACES, NODES, PODS, SERVICES, ENDPOINTS, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS,
     DEPLOYMENTS, REPLICASETS, ENDPOINTSLICES, LEASES, SERVICECIDRS, IPADDRESSES,
 )  # fmt: skip
+
+_STATUS, _SCALED = ('status',), ('status', 'scale')
+LIMITRANGES = Resource('', 'v1', 'limitranges', 'LimitRange', True, ('limits',))
+PERSISTENTVOLUMES = Resource('', 'v1', 'persistentvolumes', 'PersistentVolume', False, ('pv',), (), _STATUS)
+PERSISTENTVOLUMECLAIMS = Resource(
+    '', 'v1', 'persistentvolumeclaims', 'PersistentVolumeClaim', True, ('pvc',), (), _STATUS
+)
+PODTEMPLATES = Resource('', 'v1', 'podtemplates', 'PodTemplate', True)
+REPLICATIONCONTROLLERS = Resource(
+    '', 'v1', 'replicationcontrollers', 'ReplicationController', True, ('rc',), ('all',), _SCALED
+)
+RESOURCEQUOTAS = Resource('', 'v1', 'resourcequotas', 'ResourceQuota', True, ('quota',), (), _STATUS)
+CONTROLLERREVISIONS = Resource('apps', 'v1', 'controllerrevisions', 'ControllerRevision', True)
+DAEMONSETS = Resource('apps', 'v1', 'daemonsets', 'DaemonSet', True, ('ds',), ('all',), _STATUS)
+STATEFULSETS = Resource('apps', 'v1', 'statefulsets', 'StatefulSet', True, ('sts',), ('all',), _SCALED)
+JOBS = Resource('batch', 'v1', 'jobs', 'Job', True, (), ('all',), _STATUS)
+CRONJOBS = Resource('batch', 'v1', 'cronjobs', 'CronJob', True, ('cj',), ('all',), _STATUS)
+HORIZONTALPODAUTOSCALERS = Resource(
+    'autoscaling', 'v2', 'horizontalpodautoscalers', 'HorizontalPodAutoscaler', True, ('hpa',), ('all',), _STATUS
+)
+HORIZONTALPODAUTOSCALERS_V1 = Resource(
+    'autoscaling', 'v1', 'horizontalpodautoscalers', 'HorizontalPodAutoscaler', True, ('hpa',), ('all',), _STATUS
+)
+PODDISRUPTIONBUDGETS = Resource(
+    'policy', 'v1', 'poddisruptionbudgets', 'PodDisruptionBudget', True, ('pdb',), (), _STATUS
+)
+INGRESSES = Resource('networking.k8s.io', 'v1', 'ingresses', 'Ingress', True, ('ing',), (), _STATUS)
+INGRESSCLASSES = Resource('networking.k8s.io', 'v1', 'ingressclasses', 'IngressClass', False)
+STORAGECLASSES = Resource('storage.k8s.io', 'v1', 'storageclasses', 'StorageClass', False, ('sc',))
+VOLUMEATTACHMENTS = Resource('storage.k8s.io', 'v1', 'volumeattachments', 'VolumeAttachment', False, (), (), _STATUS)
+CSIDRIVERS = Resource('storage.k8s.io', 'v1', 'csidrivers', 'CSIDriver', False)
+CSINODES = Resource('storage.k8s.io', 'v1', 'csinodes', 'CSINode', False)
+CSISTORAGECAPACITIES = Resource('storage.k8s.io', 'v1', 'csistoragecapacities', 'CSIStorageCapacity', True)
+VOLUMEATTRIBUTESCLASSES = Resource(
+    'storage.k8s.io', 'v1', 'volumeattributesclasses', 'VolumeAttributesClass', False, ('vac',)
+)
+PRIORITYCLASSES = Resource('scheduling.k8s.io', 'v1', 'priorityclasses', 'PriorityClass', False, ('pc',))
+RUNTIMECLASSES = Resource('node.k8s.io', 'v1', 'runtimeclasses', 'RuntimeClass', False)
+CERTIFICATESIGNINGREQUESTS = Resource(
+    'certificates.k8s.io', 'v1', 'certificatesigningrequests', 'CertificateSigningRequest', False, ('csr',), (),
+    ('status', 'approval'),
+)  # fmt: skip
+_ADMISSION = 'admissionregistration.k8s.io'
+MUTATINGWEBHOOKCONFIGURATIONS = Resource(
+    _ADMISSION, 'v1', 'mutatingwebhookconfigurations', 'MutatingWebhookConfiguration', False, (), ('api-extensions',)
+)
+VALIDATINGWEBHOOKCONFIGURATIONS = Resource(
+    _ADMISSION, 'v1', 'validatingwebhookconfigurations', 'ValidatingWebhookConfiguration', False, (),
+    ('api-extensions',),
+)  # fmt: skip
+VALIDATINGADMISSIONPOLICIES = Resource(
+    _ADMISSION, 'v1', 'validatingadmissionpolicies', 'ValidatingAdmissionPolicy', False, (), ('api-extensions',),
+    _STATUS,
+)  # fmt: skip
+VALIDATINGADMISSIONPOLICYBINDINGS = Resource(
+    _ADMISSION, 'v1', 'validatingadmissionpolicybindings', 'ValidatingAdmissionPolicyBinding', False, (),
+    ('api-extensions',),
+)  # fmt: skip
+MUTATINGADMISSIONPOLICIES = Resource(
+    _ADMISSION, 'v1', 'mutatingadmissionpolicies', 'MutatingAdmissionPolicy', False, (), ('api-extensions',)
+)
+MUTATINGADMISSIONPOLICYBINDINGS = Resource(
+    _ADMISSION, 'v1', 'mutatingadmissionpolicybindings', 'MutatingAdmissionPolicyBinding', False, (),
+    ('api-extensions',),
+)  # fmt: skip
+APISERVICES = Resource(
+    'apiregistration.k8s.io', 'v1', 'apiservices', 'APIService', False, (), ('api-extensions',), _STATUS
+)
+CUSTOMRESOURCEDEFINITIONS = Resource(
+    'apiextensions.k8s.io', 'v1', 'customresourcedefinitions', 'CustomResourceDefinition', False, ('crd', 'crds'),
+    ('api-extensions',), _STATUS,
+)  # fmt: skip
+_FLOWCONTROL = 'flowcontrol.apiserver.k8s.io'
+FLOWSCHEMAS = Resource(_FLOWCONTROL, 'v1', 'flowschemas', 'FlowSchema', False, (), (), _STATUS)
+PRIORITYLEVELCONFIGURATIONS = Resource(
+    _FLOWCONTROL, 'v1', 'prioritylevelconfigurations', 'PriorityLevelConfiguration', False, (), (), _STATUS
+)
+EVENTS_V1 = Resource('events.k8s.io', 'v1', 'events', 'Event', True, ('ev',))
+DEVICECLASSES = Resource('resource.k8s.io', 'v1', 'deviceclasses', 'DeviceClass', False)
+RESOURCECLAIMS = Resource('resource.k8s.io', 'v1', 'resourceclaims', 'ResourceClaim', True, (), (), _STATUS)
+RESOURCECLAIMTEMPLATES = Resource('resource.k8s.io', 'v1', 'resourceclaimtemplates', 'ResourceClaimTemplate', True)
+RESOURCESLICES = Resource('resource.k8s.io', 'v1', 'resourceslices', 'ResourceSlice', False)
+
+ALL: tuple[Resource, ...] = (
+    *FIRST, LIMITRANGES, PERSISTENTVOLUMES, PERSISTENTVOLUMECLAIMS, PODTEMPLATES, REPLICATIONCONTROLLERS,
+    RESOURCEQUOTAS, CONTROLLERREVISIONS, DAEMONSETS, STATEFULSETS, JOBS, CRONJOBS, HORIZONTALPODAUTOSCALERS,
+    HORIZONTALPODAUTOSCALERS_V1, PODDISRUPTIONBUDGETS, INGRESSES, INGRESSCLASSES, STORAGECLASSES, VOLUMEATTACHMENTS,
+    CSIDRIVERS, CSINODES, CSISTORAGECAPACITIES, VOLUMEATTRIBUTESCLASSES, PRIORITYCLASSES, RUNTIMECLASSES,
+    CERTIFICATESIGNINGREQUESTS, MUTATINGWEBHOOKCONFIGURATIONS, VALIDATINGWEBHOOKCONFIGURATIONS,
+    VALIDATINGADMISSIONPOLICIES, VALIDATINGADMISSIONPOLICYBINDINGS, MUTATINGADMISSIONPOLICIES,
+    MUTATINGADMISSIONPOLICYBINDINGS, APISERVICES, CUSTOMRESOURCEDEFINITIONS, FLOWSCHEMAS, PRIORITYLEVELCONFIGURATIONS,
+    EVENTS_V1, DEVICECLASSES, RESOURCECLAIMS, RESOURCECLAIMTEMPLATES, RESOURCESLICES,
+)  # fmt: skip
+
+# What the API server keeps and nothing acts upon yet; whoever creates one is told (a Warning header).
+_STORED_ONLY = {
+    REPLICATIONCONTROLLERS: 'run', DAEMONSETS: 'run', STATEFULSETS: 'run', JOBS: 'run', CRONJOBS: 'run',
+    HORIZONTALPODAUTOSCALERS: 'scale by', PODDISRUPTIONBUDGETS: 'honour', INGRESSES: 'route by',
+    PERSISTENTVOLUMES: 'mount', PERSISTENTVOLUMECLAIMS: 'bind', STORAGECLASSES: 'provision by',
+    VOLUMEATTACHMENTS: 'attach', CSIDRIVERS: 'call', CSINODES: 'read', CSISTORAGECAPACITIES: 'read',
+    VOLUMEATTRIBUTESCLASSES: 'read', RESOURCEQUOTAS: 'enforce', LIMITRANGES: 'enforce', RUNTIMECLASSES: 'run Pods by',
+    INGRESSCLASSES: 'route by', CERTIFICATESIGNINGREQUESTS: 'sign', MUTATINGWEBHOOKCONFIGURATIONS: 'call the webhooks of',
+    VALIDATINGWEBHOOKCONFIGURATIONS: 'call the webhooks of', VALIDATINGADMISSIONPOLICIES: 'enforce',
+    VALIDATINGADMISSIONPOLICYBINDINGS: 'enforce', MUTATINGADMISSIONPOLICIES: 'enforce',
+    MUTATINGADMISSIONPOLICYBINDINGS: 'enforce', APISERVICES: 'forward to', FLOWSCHEMAS: 'queue by',
+    PRIORITYLEVELCONFIGURATIONS: 'queue by', DEVICECLASSES: 'allocate by', RESOURCECLAIMS: 'allocate',
+    RESOURCECLAIMTEMPLATES: 'allocate', RESOURCESLICES: 'allocate from',
+}  # fmt: skip
+# Two API versions of one storage: the other version of a kind -> what is stored.
+STORED_AS = {EVENTS_V1: EVENTS, HORIZONTALPODAUTOSCALERS_V1: HORIZONTALPODAUTOSCALERS}
+STORED: tuple[Resource, ...] = tuple(resource for resource in ALL if resource not in STORED_AS)
+
+
+def stored_only(resource: Resource) -> str:
+    """What to tell whoever creates one of a kind without behaviour; '' for the others."""
+    resource = STORED_AS.get(resource, resource)
+    verb = _STORED_ONLY.get(resource)
+    plural = resource.kind + ('es' if resource.kind.endswith('s') else 's')
+    plural = plural.removesuffix('ys') + 'ies' if plural.endswith('ys') else plural
+    return f'netkube stores {plural} but does not {verb} them yet' if verb else ''
+
 
 BY_PATH: dict[tuple[str, str, str], Resource] = {(r.group, r.version, r.plural): r for r in ALL}
 BY_KIND: dict[tuple[str, str], Resource] = {(r.api_version, r.kind): r for r in ALL}

@@ -15,15 +15,17 @@ from typing import Any
 import msgspec
 
 from netkube.api.gotypes import POINTERS
-from netkube.api.resources import ALL, Resource
+from netkube.api.resources import FIRST, Resource
 
 DEFINITIONS = 'kubernetes-json-schema/v1.37.0-local/_definitions.json'
 REF = '#/$defs/'
+# Where the package is not io.k8s.api. and the first word of the group.
 _GROUP_PACKAGES = {
-    '': 'io.k8s.api.core.', 'apps': 'io.k8s.api.apps.', 'discovery.k8s.io': 'io.k8s.api.discovery.',
-    'coordination.k8s.io': 'io.k8s.api.coordination.', 'autoscaling': 'io.k8s.api.autoscaling.',
-    'policy': 'io.k8s.api.policy.', 'networking.k8s.io': 'io.k8s.api.networking.',
-}  # fmt: skip
+    '': 'io.k8s.api.core.',
+    'apiextensions.k8s.io': 'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.',
+    'apiregistration.k8s.io': 'io.k8s.kube-aggregator.pkg.apis.apiregistration.',
+}
+_APIEXTENSIONS = _GROUP_PACKAGES['apiextensions.k8s.io'] + 'v1.'
 _META = 'io.k8s.apimachinery.pkg.apis.meta.v1.'
 # What kubectl and clients send besides the served kinds themselves.
 _ALSO_SERVED = (
@@ -37,7 +39,12 @@ _SCALAR_DEFINITIONS = {
     _META + 'MicroTime': 'microtime',
     _META + 'FieldsV1': 'any',
     'io.k8s.apimachinery.pkg.runtime.RawExtension': 'any',
+    _APIEXTENSIONS + 'JSON': 'any',
+    _APIEXTENSIONS + 'JSONSchemaPropsOrBool': 'any',
+    _APIEXTENSIONS + 'JSONSchemaPropsOrStringArray': 'any',
 }
+# Unions of which one member is all that may be stored.
+_UNIONS = {_APIEXTENSIONS + 'JSONSchemaPropsOrArray': _APIEXTENSIONS + 'JSONSchemaProps'}
 
 
 class Raw(msgspec.Struct):
@@ -108,7 +115,9 @@ class Struct(msgspec.Struct, eq=False):
 
 def definition_name(resource: Resource) -> str:
     """``io.k8s.api.core.v1.Pod``."""
-    return f'{_GROUP_PACKAGES[resource.group]}{resource.version}.{resource.kind}'
+    group = resource.group
+    package = _GROUP_PACKAGES.get(group) or f'io.k8s.api.{group.partition(".")[0]}.'
+    return f'{package}{resource.version}.{resource.kind}'
 
 
 def also_served() -> tuple[str, ...]:
@@ -116,9 +125,8 @@ def also_served() -> tuple[str, ...]:
     return _ALSO_SERVED
 
 
-def _served_definitions() -> list[str]:
-    names = [definition_name(resource) for resource in ALL]
-    return names + [name + 'List' for name in names] + list(_ALSO_SERVED)
+def _first_definitions() -> list[str]:
+    return [*map(definition_name, FIRST), *_ALSO_SERVED]
 
 
 def read_definitions() -> bytes:
@@ -158,15 +166,21 @@ def _references(raw: Raw) -> Iterator[str]:
 
 
 class Schema:
-    """The structs of the served kinds by definition name."""
+    """The structs of the served kinds by definition name.
 
-    def __init__(self, structs: dict[str, Struct]) -> None:
-        self._structs = structs
+    The kinds that every cluster uses are read together; another one when it is first asked for (about 10 ms).
+    """
+
+    def __init__(self) -> None:
+        self._builder = _Builder()
+        self._structs = self._builder.build(reachable(_first_definitions(), raw_definitions()))
 
     def struct(self, resource: Resource) -> Struct:
-        return self._structs[definition_name(resource)]
+        return self.named(definition_name(resource))
 
     def named(self, definition: str) -> Struct:
+        if definition not in self._structs:
+            self._builder.build(reachable([definition], raw_definitions()))
         return self._structs[definition]
 
     def __len__(self) -> int:
@@ -178,13 +192,16 @@ class _Builder:
 
     def __init__(self) -> None:
         self._structs: dict[str, Struct] = {}
+        self._filled: set[str] = set()
         self._types: dict[tuple[Any, ...], Type] = {}
 
-    def build(self, definitions: Iterable[tuple[str, Raw]]) -> Schema:
+    def build(self, definitions: Iterable[tuple[str, Raw]]) -> dict[str, Struct]:
+        """All structs built so far by definition name, always the same dictionary."""
         for name, raw in definitions:
-            if name not in _SCALAR_DEFINITIONS:
+            if name not in _SCALAR_DEFINITIONS and name not in self._filled:
+                self._filled.add(name)
                 self._fill(self._struct(name), raw)
-        return Schema(self._structs)
+        return self._structs
 
     def _struct(self, name: str) -> Struct:
         if name not in self._structs:
@@ -202,6 +219,7 @@ class _Builder:
     def _type(self, raw: Raw) -> Type:
         if raw.ref:
             name = raw.ref.removeprefix(REF)
+            name = _UNIONS.get(name, name)
             scalar = _SCALAR_DEFINITIONS.get(name)
             return self._shared(scalar) if scalar else self._shared('struct', struct=self._struct(name))
         kind = raw.type if isinstance(raw.type, str) else next(one for one in raw.type if one != 'null')
@@ -240,7 +258,7 @@ def _scalar_kind(kind: str, format: str) -> str:
 @functools.cache
 def load() -> Schema:
     """The schema; decoded at the first call (about 20 ms)."""
-    return _Builder().build(reachable(_served_definitions(), raw_definitions()))
+    return Schema()
 
 
 def definition(resource: Resource) -> Struct:

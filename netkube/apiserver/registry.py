@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 from typing import Any
 
+from netkube.api.conversion import from_stored, to_stored
 from netkube.api.decode import decode, decode_definition
 from netkube.api.errors import bad_request, gone
 from netkube.api.meta import Object, utc_now

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from netkube.api import resources
+from netkube.api.defaults import autoscaling, batch, policy, storage, workloads
 from netkube.api.defaults.core import (
     default_endpoints,
     default_endpointslice,
@@ -17,33 +19,44 @@ from netkube.api.defaults.core import (
 )
 from netkube.api.defaults.pod import default_pod, default_pod_template
 from netkube.api.defaults.service import default_service
-from netkube.api.defaults.workloads import default_deployment, default_replicaset
 from netkube.api.meta import Object
-from netkube.api.resources import (
-    DEPLOYMENTS,
-    ENDPOINTS,
-    ENDPOINTSLICES,
-    NAMESPACES,
-    NODES,
-    PODS,
-    REPLICASETS,
-    SECRETS,
-    SERVICES,
-    Resource,
-)
+from netkube.api.resources import Resource
 
 __all__ = ['apply_defaults', 'default_pod_template']
 
 _DEFAULTS: dict[Resource, Callable[[Object], None]] = {
-    NAMESPACES: default_namespace,
-    NODES: default_node,
-    PODS: default_pod,
-    SERVICES: default_service,
-    ENDPOINTS: default_endpoints,
-    ENDPOINTSLICES: default_endpointslice,
-    SECRETS: default_secret,
-    DEPLOYMENTS: default_deployment,
-    REPLICASETS: default_replicaset,
+    resources.NAMESPACES: default_namespace,
+    resources.NODES: default_node,
+    resources.PODS: default_pod,
+    resources.SERVICES: default_service,
+    resources.ENDPOINTS: default_endpoints,
+    resources.ENDPOINTSLICES: default_endpointslice,
+    resources.SECRETS: default_secret,
+    resources.DEPLOYMENTS: workloads.default_deployment,
+    resources.REPLICASETS: workloads.default_replicaset,
+    resources.STATEFULSETS: workloads.default_statefulset,
+    resources.DAEMONSETS: workloads.default_daemonset,
+    resources.REPLICATIONCONTROLLERS: workloads.default_replicationcontroller,
+    resources.PODTEMPLATES: workloads.default_podtemplate,
+    resources.JOBS: batch.default_job,
+    resources.CRONJOBS: batch.default_cronjob,
+    resources.HORIZONTALPODAUTOSCALERS: autoscaling.default_autoscaler,
+    resources.PERSISTENTVOLUMES: storage.default_persistentvolume,
+    resources.PERSISTENTVOLUMECLAIMS: storage.default_persistentvolumeclaim,
+    resources.STORAGECLASSES: storage.default_storageclass,
+    resources.CSIDRIVERS: storage.default_csidriver,
+    resources.PRIORITYCLASSES: policy.default_priorityclass,
+    resources.INGRESSES: policy.default_ingress,
+    resources.INGRESSCLASSES: policy.default_ingressclass,
+    resources.LIMITRANGES: policy.default_limitrange,
+    resources.MUTATINGWEBHOOKCONFIGURATIONS: policy.default_webhooks,
+    resources.VALIDATINGWEBHOOKCONFIGURATIONS: policy.default_webhooks,
+    resources.VALIDATINGADMISSIONPOLICIES: policy.default_admission_policy,
+    resources.MUTATINGADMISSIONPOLICIES: policy.default_admission_policy,
+    resources.VALIDATINGADMISSIONPOLICYBINDINGS: policy.default_policy_binding,
+    resources.MUTATINGADMISSIONPOLICYBINDINGS: policy.default_policy_binding,
+    resources.CERTIFICATESIGNINGREQUESTS: policy.default_csr,
+    resources.APISERVICES: policy.default_apiservice,
 }
 
 

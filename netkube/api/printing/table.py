@@ -3,86 +3,62 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from netkube.api import resources
 from netkube.api.meta import Object
-from netkube.api.printing import core, events, network, nodes, pods, workloads
-from netkube.api.resources import Resource
+from netkube.api.printing import core, events, network, nodes, pods, stored, workloads
+from netkube.api.printing.column import AGE, CONTAINERS, IMAGES, NAME, Column, Table, wide
+from netkube.api.resources import STORED_AS, Resource
 from netkube.api.schema import descriptions
 
 _CORE, _APPS, _META = 'io.k8s.api.core.v1.', 'io.k8s.api.apps.v1.', 'io.k8s.apimachinery.pkg.apis.meta.v1.'
-Print = Callable[[Object, datetime], list[Any]]
-
-
-class Column(msgspec.Struct, frozen=True):
-    """``description`` is a sentence, or ``definition.property`` whose description it is."""
-
-    name: str
-    description: str
-    type: str = 'string'
-    format: str = ''
-    priority: int = 0
-
-
-def _wide(name: str, description: str, type: str = 'string') -> Column:
-    return Column(name, description, type, priority=1)
-
-
-_NAME = Column('Name', _META + 'ObjectMeta.name', format='name')
-_AGE = Column('Age', _META + 'ObjectMeta.creationTimestamp')
-_CONTAINERS = _wide('Containers', 'Names of each container in the template.')
-_IMAGES = _wide('Images', 'Images referenced by each container in the template.')
-
-_TABLES: dict[Resource, tuple[tuple[Column, ...], Print]] = {
+_TABLES: dict[Resource, Table] = {
     resources.PODS: ((
-        _NAME,
+        NAME,
         Column('Ready', 'The aggregate readiness state of this pod for accepting traffic.'),
         Column('Status', 'The aggregate status of the containers in this pod.'),
         Column('Restarts', 'The number of times the containers in this pod have been restarted and when the last '
                            'container in this pod has restarted.'),
-        _AGE,
-        _wide('IP', _CORE + 'PodStatus.podIP'),
-        _wide('Node', _CORE + 'PodSpec.nodeName'),
-        _wide('Nominated Node', _CORE + 'PodStatus.nominatedNodeName'),
-        _wide('Readiness Gates', _CORE + 'PodSpec.readinessGates'),
+        AGE,
+        wide('IP', _CORE + 'PodStatus.podIP'),
+        wide('Node', _CORE + 'PodSpec.nodeName'),
+        wide('Nominated Node', _CORE + 'PodStatus.nominatedNodeName'),
+        wide('Readiness Gates', _CORE + 'PodSpec.readinessGates'),
     ), pods.print_pod),
     resources.DEPLOYMENTS: ((
-        _NAME,
+        NAME,
         Column('Ready', 'Number of the pod with ready state'),
         Column('Up-to-date', _APPS + 'DeploymentStatus.updatedReplicas'),
         Column('Available', _APPS + 'DeploymentStatus.availableReplicas'),
-        _AGE, _CONTAINERS, _IMAGES,
-        _wide('Selector', _APPS + 'DeploymentSpec.selector'),
+        AGE, CONTAINERS, IMAGES,
+        wide('Selector', _APPS + 'DeploymentSpec.selector'),
     ), workloads.print_deployment),
     resources.REPLICASETS: ((
-        _NAME,
+        NAME,
         Column('Desired', _APPS + 'ReplicaSetSpec.replicas', 'integer'),
         Column('Current', _APPS + 'ReplicaSetStatus.replicas', 'integer'),
         Column('Ready', _APPS + 'ReplicaSetStatus.readyReplicas', 'integer'),
-        _AGE, _CONTAINERS, _IMAGES,
-        _wide('Selector', _APPS + 'ReplicaSetSpec.selector'),
+        AGE, CONTAINERS, IMAGES,
+        wide('Selector', _APPS + 'ReplicaSetSpec.selector'),
     ), workloads.print_replicaset),
     resources.SERVICES: ((
-        _NAME,
+        NAME,
         Column('Type', _CORE + 'ServiceSpec.type'),
         Column('Cluster-IP', _CORE + 'ServiceSpec.clusterIP'),
         Column('External-IP', _CORE + 'ServiceSpec.externalIPs'),
         Column('Port(s)', _CORE + 'ServiceSpec.ports'),
-        _AGE,
-        _wide('Selector', _CORE + 'ServiceSpec.selector'),
+        AGE,
+        wide('Selector', _CORE + 'ServiceSpec.selector'),
     ), network.print_service),
-    resources.ENDPOINTS: ((_NAME, Column('Endpoints', _CORE + 'Endpoints.subsets'), _AGE), network.print_endpoints),
+    resources.ENDPOINTS: ((NAME, Column('Endpoints', _CORE + 'Endpoints.subsets'), AGE), network.print_endpoints),
     resources.ENDPOINTSLICES: ((
-        _NAME,
+        NAME,
         Column('AddressType', 'io.k8s.api.discovery.v1.EndpointSlice.addressType'),
         Column('Ports', 'io.k8s.api.discovery.v1.EndpointSlice.ports'),
         Column('Endpoints', 'io.k8s.api.discovery.v1.EndpointSlice.endpoints'),
-        _AGE,
+        AGE,
     ), network.print_endpointslice),
     resources.SERVICECIDRS: ((
         _NAME, Column('CIDRs', 'io.k8s.api.networking.v1.ServiceCIDRSpec.cidrs'), _AGE,
@@ -91,41 +67,46 @@ _TABLES: dict[Resource, tuple[tuple[Column, ...], Print]] = {
         _NAME, Column('ParentRef', 'io.k8s.api.networking.v1.IPAddressSpec.parentRef'), _AGE,
     ), network.print_ipaddress),
     resources.NODES: ((
-        _NAME,
+        NAME,
         Column('Status', 'The status of the node'),
         Column('Roles', 'The roles of the node'),
-        _AGE,
+        AGE,
         Column('Version', _CORE + 'NodeSystemInfo.kubeletVersion'),
-        _wide('Internal-IP', _CORE + 'NodeStatus.addresses'),
-        _wide('External-IP', _CORE + 'NodeStatus.addresses'),
-        _wide('OS-Image', _CORE + 'NodeSystemInfo.osImage'),
-        _wide('Kernel-Version', _CORE + 'NodeSystemInfo.kernelVersion'),
-        _wide('Container-Runtime', _CORE + 'NodeSystemInfo.containerRuntimeVersion'),
+        wide('Internal-IP', _CORE + 'NodeStatus.addresses'),
+        wide('External-IP', _CORE + 'NodeStatus.addresses'),
+        wide('OS-Image', _CORE + 'NodeSystemInfo.osImage'),
+        wide('Kernel-Version', _CORE + 'NodeSystemInfo.kernelVersion'),
+        wide('Container-Runtime', _CORE + 'NodeSystemInfo.containerRuntimeVersion'),
     ), nodes.print_node),
-    resources.NAMESPACES: ((_NAME, Column('Status', 'The status of the namespace'), _AGE), core.print_namespace),
-    resources.CONFIGMAPS: ((_NAME, Column('Data', _CORE + 'ConfigMap.data'), _AGE), core.print_configmap),
+    resources.NAMESPACES: ((NAME, Column('Status', 'The status of the namespace'), AGE), core.print_namespace),
+    resources.CONFIGMAPS: ((NAME, Column('Data', _CORE + 'ConfigMap.data'), AGE), core.print_configmap),
     resources.SECRETS: ((
-        _NAME, Column('Type', _CORE + 'Secret.type'), Column('Data', _CORE + 'Secret.data'), _AGE,
+        NAME, Column('Type', _CORE + 'Secret.type'), Column('Data', _CORE + 'Secret.data'), AGE,
     ), core.print_secret),
     resources.SERVICEACCOUNTS: ((
-        _NAME, Column('Secrets', _CORE + 'ServiceAccount.secrets'), _AGE,
+        NAME, Column('Secrets', _CORE + 'ServiceAccount.secrets'), AGE,
     ), core.print_serviceaccount),
     resources.LEASES: ((
-        _NAME, Column('Holder', 'io.k8s.api.coordination.v1.LeaseSpec.holderIdentity'), _AGE,
+        NAME, Column('Holder', 'io.k8s.api.coordination.v1.LeaseSpec.holderIdentity'), AGE,
     ), core.print_lease),
     resources.EVENTS: ((
         Column('Last Seen', _CORE + 'Event.lastTimestamp'),
         Column('Type', _CORE + 'Event.type'),
         Column('Reason', _CORE + 'Event.reason'),
         Column('Object', _CORE + 'Event.involvedObject'),
-        _wide('Subobject', _CORE + 'ObjectReference.fieldPath'),
-        _wide('Source', _CORE + 'Event.source'),
+        wide('Subobject', _CORE + 'ObjectReference.fieldPath'),
+        wide('Source', _CORE + 'Event.source'),
         Column('Message', _CORE + 'Event.message'),
-        _wide('First Seen', _CORE + 'Event.firstTimestamp'),
-        _wide('Count', _CORE + 'Event.count'),
+        wide('First Seen', _CORE + 'Event.firstTimestamp'),
+        wide('Count', _CORE + 'Event.count'),
         Column('Name', _META + 'ObjectMeta.name', format='name', priority=1),
     ), events.print_event),
+    **stored.TABLES,
 }  # fmt: skip
+
+
+def _table(resource: Resource) -> Table:
+    return _TABLES.get(STORED_AS.get(resource, resource), stored.PLAIN)
 
 
 @functools.cache
@@ -137,7 +118,7 @@ def _descriptions() -> dict[str, str]:
 
 def table_columns(resource: Resource) -> list[dict[str, Any]]:
     """The ``columnDefinitions`` of a metav1.Table."""
-    columns, _ = _TABLES[resource]
+    columns, _ = _table(resource)
     texts = _descriptions()
     return [
         {'name': column.name, 'type': column.type, 'format': column.format,
@@ -148,7 +129,7 @@ def table_columns(resource: Resource) -> list[dict[str, Any]]:
 
 def table_row(resource: Resource, obj: Object, now: datetime) -> list[Any]:
     """The cells of one object, wide ones included, in the order of the columns."""
-    _, print_cells = _TABLES[resource]
+    _, print_cells = _table(resource)
     return print_cells(obj, now)
 
 

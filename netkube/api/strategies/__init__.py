@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from netkube.api import resources
 from netkube.api.meta import Object
 from netkube.api.resources import (
     DEPLOYMENTS,
@@ -25,7 +26,7 @@ from netkube.api.resources import (
     SERVICES,
     Resource,
 )
-from netkube.api.strategies import pod, service
+from netkube.api.strategies import pod, service, workloads
 
 _NAMESPACE_FINALIZER = 'kubernetes'
 _KEPT_METADATA = ('creationTimestamp', 'generation', 'selfLink')
@@ -86,6 +87,10 @@ def _spec_and_annotations(obj: Object) -> Any:
     return obj.get('spec'), obj['metadata'].get('annotations') or {}
 
 
+def _content(obj: Object) -> Any:
+    return {key: obj[key] for key in obj if key != 'metadata'}
+
+
 def _content_and_labels(obj: Object) -> Any:
     """Everything but the metadata, and the labels."""
     return {key: obj[key] for key in obj if key != 'metadata'}, obj['metadata'].get('labels') or {}
@@ -103,6 +108,34 @@ _STRATEGIES: dict[Resource, Strategy] = {
                           changes=_spec_and_annotations),
     REPLICASETS: Strategy(True, _create_replicaset, changes=_spec),
     ENDPOINTSLICES: Strategy(changes=_content_and_labels),
+    resources.STATEFULSETS: Strategy(True, workloads.create_statefulset, changes=_spec),
+    resources.DAEMONSETS: Strategy(True, workloads.create_daemonset, changes=_spec),
+    resources.REPLICATIONCONTROLLERS: Strategy(True, _create_replicaset, changes=_spec),
+    resources.JOBS: Strategy(True, workloads.create_job, changes=_spec),
+    resources.CRONJOBS: Strategy(True, _create_without_status, changes=_spec),
+    resources.HORIZONTALPODAUTOSCALERS: Strategy(True, workloads.create_autoscaler),
+    resources.PODDISRUPTIONBUDGETS: Strategy(True, workloads.create_budget, changes=_spec),
+    resources.INGRESSES: Strategy(True, workloads.create_ingress, changes=_spec),
+    resources.INGRESSCLASSES: Strategy(changes=_spec),
+    resources.PERSISTENTVOLUMES: Strategy(True, workloads.create_pending),
+    resources.PERSISTENTVOLUMECLAIMS: Strategy(True, workloads.create_pending),
+    resources.RESOURCEQUOTAS: Strategy(True, _create_without_status),
+    resources.VOLUMEATTACHMENTS: Strategy(True, _create_without_status),
+    resources.CERTIFICATESIGNINGREQUESTS: Strategy(True, _create_without_status),
+    resources.PRIORITYCLASSES: Strategy(changes=_content),
+    resources.MUTATINGWEBHOOKCONFIGURATIONS: Strategy(changes=_content),
+    resources.VALIDATINGWEBHOOKCONFIGURATIONS: Strategy(changes=_content),
+    resources.VALIDATINGADMISSIONPOLICIES: Strategy(True, _create_without_status, changes=_spec),
+    resources.VALIDATINGADMISSIONPOLICYBINDINGS: Strategy(changes=_spec),
+    resources.MUTATINGADMISSIONPOLICIES: Strategy(changes=_spec),
+    resources.MUTATINGADMISSIONPOLICYBINDINGS: Strategy(changes=_spec),
+    resources.APISERVICES: Strategy(True, _create_without_status),
+    resources.CUSTOMRESOURCEDEFINITIONS: Strategy(True, changes=_spec),
+    resources.FLOWSCHEMAS: Strategy(True, _create_without_status, changes=_spec),
+    resources.PRIORITYLEVELCONFIGURATIONS: Strategy(True, _create_without_status, changes=_spec),
+    resources.DEVICECLASSES: Strategy(changes=_spec),
+    resources.RESOURCECLAIMS: Strategy(True, _create_without_status),
+    resources.RESOURCESLICES: Strategy(changes=_spec),
 }
 
 

@@ -13,8 +13,23 @@ from netkube.api import resources
 from netkube.api.errors import FieldError
 from netkube.api.meta import Object
 from netkube.api.resources import Resource
-from netkube.api.validation import cluster, config, endpoints, pod, service, servicecidrs, workloads
+from netkube.api.validation import (
+    autoscaling,
+    batch,
+    cluster,
+    config,
+    daemons,
+    endpoints,
+    ingress,
+    pod,
+    policy,
+    service,
+    servicecidrs,
+    storage,
+    workloads,
+)
 from netkube.api.validation.cluster import validate_namespace_finalize
+from netkube.api.validation.definition import validate_definition
 from netkube.api.validation.metadata import validate_metadata, validate_metadata_update
 from netkube.api.validation.pod import validate_binding
 
@@ -29,6 +44,11 @@ def _nothing(obj: Object) -> Iterator[FieldError]:
 
 def _nothing_changed(new: Object, old: Object) -> Iterator[FieldError]:
     yield from ()
+
+
+def _again(check: Callable[[Object], Iterator[FieldError]]) -> Callable[[Object, Object], Iterator[FieldError]]:
+    """An update is held to what a new object is."""
+    return lambda new, old: check(new)
 
 
 class Checks(msgspec.Struct, frozen=True):
@@ -60,23 +80,67 @@ _CHECKS: dict[Resource, Checks] = {
     resources.REPLICASETS: Checks(
         workloads.validate_replicaset, workloads.validate_replicaset_update, workloads.validate_replicaset_status
     ),
+    resources.STATEFULSETS: Checks(daemons.validate_statefulset, daemons.validate_statefulset_update),
+    resources.DAEMONSETS: Checks(daemons.validate_daemonset, daemons.validate_daemonset_update),
+    resources.REPLICATIONCONTROLLERS: Checks(
+        daemons.validate_replicationcontroller, _again(daemons.validate_replicationcontroller)
+    ),
+    resources.PODTEMPLATES: Checks(daemons.validate_podtemplate, _again(daemons.validate_podtemplate)),
+    resources.CONTROLLERREVISIONS: Checks(update=daemons.validate_controllerrevision_update),
+    resources.JOBS: Checks(batch.validate_job, batch.validate_job_update),
+    resources.CRONJOBS: Checks(batch.validate_cronjob, batch.validate_cronjob_update),
+    resources.HORIZONTALPODAUTOSCALERS: Checks(
+        autoscaling.validate_autoscaler, autoscaling.validate_autoscaler_update
+    ),
+    resources.PODDISRUPTIONBUDGETS: Checks(
+        policy.validate_budget, policy.validate_budget_update, policy.validate_budget_status
+    ),
+    resources.INGRESSES: Checks(ingress.validate_ingress, ingress.validate_ingress_update),
+    resources.INGRESSCLASSES: Checks(ingress.validate_ingressclass, ingress.validate_ingressclass_update),
+    resources.PERSISTENTVOLUMES: Checks(
+        storage.validate_persistentvolume, storage.validate_persistentvolume_update
+    ),
+    resources.PERSISTENTVOLUMECLAIMS: Checks(
+        storage.validate_persistentvolumeclaim, storage.validate_persistentvolumeclaim_update
+    ),
+    resources.STORAGECLASSES: Checks(storage.validate_storageclass, storage.validate_storageclass_update),
+    resources.PRIORITYCLASSES: Checks(policy.validate_priorityclass, policy.validate_priorityclass_update),
+    resources.RESOURCEQUOTAS: Checks(policy.validate_quota, policy.validate_quota_update),
+    resources.LIMITRANGES: Checks(policy.validate_limitrange, policy.validate_limitrange_update),
 }
 _METADATA_ONLY = Checks()
 
 
+def _checks(resource: Resource) -> Checks:
+    """A kind without checks of its own is held to what its definition requires."""
+    found = _CHECKS.get(resource)
+    if found is not None:
+        return found
+    if resource in _UNCHECKED:
+        return _METADATA_ONLY
+
+    def by_definition(obj: Object) -> Iterator[FieldError]:
+        return validate_definition(resource, obj)
+
+    return Checks(by_definition, _again(by_definition))
+
+
+_UNCHECKED = (resources.SERVICEACCOUNTS,)
+
+
 def validate_create(resource: Resource, obj: Object) -> list[FieldError]:
     """The faults of a new object; [] when it may be stored."""
-    checks = _CHECKS.get(resource, _METADATA_ONLY)
+    checks = _checks(resource)
     return [*validate_metadata(resource, obj['metadata']), *checks.create(obj)]
 
 
 def validate_update(resource: Resource, new: Object, old: Object) -> list[FieldError]:
     """The faults of an object that replaces another; both have a resourceVersion."""
-    checks = _CHECKS.get(resource, _METADATA_ONLY)
+    checks = _checks(resource)
     return [*validate_metadata_update(new['metadata'], old['metadata']), *checks.update(new, old)]
 
 
 def validate_status_update(resource: Resource, new: Object, old: Object) -> list[FieldError]:
     """The faults of a new status."""
-    checks = _CHECKS.get(resource, _METADATA_ONLY)
+    checks = _checks(resource)
     return [*validate_metadata_update(new['metadata'], old['metadata']), *checks.status_update(new, old)]
