@@ -1,6 +1,7 @@
 """Kinds that are served in two versions and stored in one: Events and HorizontalPodAutoscalers.
 
-``to_stored`` and ``from_stored`` leave every other kind as it is. pkg/apis/events/v1/conversion.go,
+``to_stored`` and ``from_stored`` leave every other built-in kind as it is; the versions of a defined kind differ in no
+more than their apiVersion. pkg/apis/events/v1/conversion.go,
 pkg/apis/autoscaling/v1/conversion.go.
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from netkube.api.meta import Object
-from netkube.api.resources import EVENTS_V1, HORIZONTALPODAUTOSCALERS_V1, STORED_AS, Resource
+from netkube.api.resources import EVENTS_V1, HORIZONTALPODAUTOSCALERS_V1, STORED_AS, CustomResource, Resource
 
 # core/v1 Event -> events.k8s.io/v1 Event
 _EVENT_FIELDS = {
@@ -19,6 +20,11 @@ _EVENT_FIELDS = {
     'reportingComponent': 'reportingController',
 }  # fmt: skip
 _CPU = 'Resource'
+
+
+def is_converted(resource: Resource) -> bool:
+    """Whether what is shown may differ from what is stored."""
+    return isinstance(resource, CustomResource) or resource in STORED_AS
 
 
 def to_stored(resource: Resource, obj: Object) -> tuple[Resource, Object]:
@@ -32,6 +38,9 @@ def to_stored(resource: Resource, obj: Object) -> tuple[Resource, Object]:
 
 def from_stored(resource: Resource, obj: Object) -> Object:
     """The object as ``resource`` shows it: a new one where they differ."""
+    if isinstance(resource, CustomResource):
+        shown: Object = resource.definition.shown(obj)
+        return shown
     if resource not in STORED_AS:
         return obj
     return {**_FROM_STORED[resource](obj), 'apiVersion': resource.api_version, 'kind': resource.kind}

@@ -16,7 +16,7 @@ from netkube.api.errors import ApiError, bad_request
 from netkube.api.gotypes import NAMED_TYPES
 from netkube.api.meta import Object, micro_timestamp, timestamp
 from netkube.api.quantity import FORMAT_MESSAGE, QuantityError, canonical_quantity
-from netkube.api.resources import Resource
+from netkube.api.resources import CustomResource, Resource
 from netkube.api.schema import Field, Struct, Type, definition, load
 
 _EMPTY: tuple[Any, ...] = ('', 0, False)
@@ -30,6 +30,9 @@ class _Fault(Exception):
 
 def decode(resource: Resource, value: Any) -> Object:
     """A new object, with apiVersion, kind and metadata. ApiError 400 when a value has the wrong type."""
+    if isinstance(resource, CustomResource):
+        decoded: Object = resource.definition.decode(value)
+        return decoded
     obj = _decode_as(definition(resource), resource.kind, resource.version, value)
     obj.setdefault('metadata', {})
     return {'apiVersion': resource.api_version, 'kind': resource.kind} | obj
@@ -39,6 +42,11 @@ def decode_definition(name: str, value: Any) -> Object:
     """The same for a type that is no resource, for example ``io.k8s.api.autoscaling.v1.Scale``."""
     version, kind = name.split('.')[-2:]
     return _decode_as(load().named(name), kind, version, value)
+
+
+def decode_metadata(kind: str, version: str, value: Any) -> Object:
+    """The metadata of an object whose kind has no definition of Kubernetes' own."""
+    return _decode_as(load().named('io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta'), kind, version, value)
 
 
 def _decode_as(struct: Struct, kind: str, version: str, value: Any) -> Object:

@@ -333,7 +333,9 @@ _NUMBERS = {
 # Messages in a field of their own whose fields are, in JSON, those of the object around them.
 INLINE = {
     'ephemeralContainerCommon': 'core.v1.EphemeralContainerCommon', 'handler': 'core.v1.ProbeHandler',
-    'ingressRuleValue': 'networking.v1.IngressRuleValue', 'localObjectReference': 'core.v1.LocalObjectReference', 'volumeSource': 'core.v1.VolumeSource',
+    'ingressRuleValue': 'networking.v1.IngressRuleValue',
+    'localObjectReference': 'core.v1.LocalObjectReference',
+    'volumeSource': 'core.v1.VolumeSource',
 }  # fmt: skip
 
 MESSAGES = frozenset(_NUMBERS)

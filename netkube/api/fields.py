@@ -20,6 +20,7 @@ from netkube.api.resources import (
     PODS,
     SECRETS,
     SERVICES,
+    CustomResource,
     Resource,
 )
 
@@ -134,6 +135,10 @@ def _reader(resource: Resource | None, field: str) -> _Read:
         return _path(field)
     if field in _METADATA and (resource.namespaced or field == 'metadata.name' or resource not in _TERSE):
         return _METADATA_READS[field]
+    if isinstance(resource, CustomResource):
+        if resource.definition.selectable(field):
+            return _path(field)
+        raise bad_request(f'field label not supported: {field}')
     read = _READS.get(resource, {}).get(field)
     if read is not None:
         return read

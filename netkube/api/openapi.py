@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from netkube.api.resources import ALL, Resource
+from netkube.api.customresources.openapi import LIST_META, OBJECT_META, custom_schemas
+from netkube.api.resources import CustomResource, Resource
 from netkube.api.schema import REF, also_served, definition_name, raw_definitions, reachable
 
 _INFO = {'title': 'Kubernetes', 'version': 'v1.37.0'}
@@ -26,9 +27,8 @@ _PARAMETERS = ('dryRun', 'fieldManager', 'fieldValidation')
 _Document = dict[str, Any]
 
 
-def openapi_v3(group_version: str) -> _Document:
-    """The document of ``v1`` or ``apps/v1``."""
-    resources = [resource for resource in ALL if resource.api_version == group_version]
+def openapi_v3(resources: Iterable[Resource]) -> _Document:
+    """The document of the resources of one API version."""
     schemas = _schemas(resources, '#/components/schemas/', _property_v3)
     return {
         'openapi': '3.0.0', 'info': _INFO, 'paths': _paths(resources, _parameter_v3),
@@ -36,18 +36,22 @@ def openapi_v3(group_version: str) -> _Document:
     }  # fmt: skip
 
 
-def openapi_v2() -> _Document:
+def openapi_v2(resources: Iterable[Resource]) -> _Document:
     """The document of all kinds."""
-    definitions = _schemas(ALL, '#/definitions/', _property_v2)
-    return {'swagger': '2.0', 'info': _INFO, 'paths': _paths(ALL, _parameter_v2), 'definitions': definitions}
+    definitions = _schemas(resources, '#/definitions/', _property_v2)
+    return {'swagger': '2.0', 'info': _INFO, 'paths': _paths(resources, _parameter_v2), 'definitions': definitions}
 
 
 def _schemas(resources: Iterable[Resource], ref_prefix: str, convert: Callable[..., Any]) -> dict[str, Any]:
-    roots = [definition_name(resource) for resource in resources]
+    roots = [definition_name(resource) for resource in resources if not isinstance(resource, CustomResource)]
     roots = roots + [name + 'List' for name in roots] + list(also_served())
     raws = raw_definitions()
-    names = sorted(name for name, _ in reachable(roots, raws))
-    return {name: _schema(name, msgspec.json.decode(raws[name]), ref_prefix, convert) for name in names}
+    names = sorted(name for name, _ in reachable([*roots, OBJECT_META, LIST_META], raws))
+    schemas = {name: _schema(name, msgspec.json.decode(raws[name]), ref_prefix, convert) for name in names}
+    for resource in resources:
+        if isinstance(resource, CustomResource):
+            schemas |= custom_schemas(resource, ref_prefix, for_v2=convert is _property_v2)
+    return schemas
 
 
 def _schema(name: str, raw: dict[str, Any], ref_prefix: str, convert: Callable[..., Any]) -> dict[str, Any]:

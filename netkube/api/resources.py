@@ -6,6 +6,8 @@ the informers) is derived from this table. Kubernetes: API Concepts, "Standard A
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -53,6 +55,31 @@ class Resource(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return self.group_resource
+
+
+class CustomResource(Resource, frozen=True):
+    """One version of a kind that a CustomResourceDefinition defines.
+
+    ``definition`` (``netkube.api.customresources``) answers what is asked about a kind; two with different definitions
+    are different.
+    """
+
+    definition: Any = None
+
+    @property
+    def singular(self) -> str:
+        singular: str = self.definition.names.get('singular') or self.kind.lower()
+        return singular
+
+    @property
+    def list_kind(self) -> str:
+        kind: str = self.definition.names.get('listKind') or f'{self.kind}List'
+        return kind
+
+    @property
+    def plain(self) -> Resource:
+        """The same without its definition: what stays when the definition changes."""
+        return Resource(self.group, self.version, self.plural, self.kind, self.namespaced)
 
 
 NAMESPACES = Resource('', 'v1', 'namespaces', 'Namespace', False, ('ns',), (), ('status', 'finalize'))
@@ -178,7 +205,8 @@ _STORED_ONLY = {
     PERSISTENTVOLUMES: 'mount', PERSISTENTVOLUMECLAIMS: 'bind', STORAGECLASSES: 'provision by',
     VOLUMEATTACHMENTS: 'attach', CSIDRIVERS: 'call', CSINODES: 'read', CSISTORAGECAPACITIES: 'read',
     VOLUMEATTRIBUTESCLASSES: 'read', RESOURCEQUOTAS: 'enforce', LIMITRANGES: 'enforce', RUNTIMECLASSES: 'run Pods by',
-    INGRESSCLASSES: 'route by', CERTIFICATESIGNINGREQUESTS: 'sign', MUTATINGWEBHOOKCONFIGURATIONS: 'call the webhooks of',
+    INGRESSCLASSES: 'route by', CERTIFICATESIGNINGREQUESTS: 'sign',
+    MUTATINGWEBHOOKCONFIGURATIONS: 'call the webhooks of',
     VALIDATINGWEBHOOKCONFIGURATIONS: 'call the webhooks of', VALIDATINGADMISSIONPOLICIES: 'enforce',
     VALIDATINGADMISSIONPOLICYBINDINGS: 'enforce', MUTATINGADMISSIONPOLICIES: 'enforce',
     MUTATINGADMISSIONPOLICYBINDINGS: 'enforce', APISERVICES: 'forward to', FLOWSCHEMAS: 'queue by',

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from netkube.api.gotypes import POINTERS
-from netkube.api.resources import FIRST, Resource
+from netkube.api.resources import FIRST, CustomResource, Resource
 
 DEFINITIONS = 'kubernetes-json-schema/v1.37.0-local/_definitions.json'
 REF = '#/$defs/'
@@ -268,7 +268,15 @@ def definition(resource: Resource) -> Struct:
 
 def unknown_fields(resource: Resource, obj: Any) -> list[str]:
     """The paths of the fields the kind does not have, in the object's order: ``spec.containers[0].nam``."""
+    if isinstance(resource, CustomResource):
+        found: list[str] = resource.definition.unknown_fields(obj)
+        return found
     return list(_unknown(definition(resource), obj, ''))
+
+
+def unknown_metadata(metadata: Any) -> list[str]:
+    """The same of an object's metadata alone."""
+    return list(_unknown(load().named(_META + 'ObjectMeta'), metadata, 'metadata'))
 
 
 def _unknown(struct: Struct, value: Any, path: str) -> Iterator[str]:

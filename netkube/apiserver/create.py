@@ -8,10 +8,10 @@ from uuid import uuid4
 from netkube.api.defaults import apply_defaults
 from netkube.api.errors import ApiError, bad_request, invalid
 from netkube.api.meta import Object, timestamp
-from netkube.api.resources import SERVICES, Resource
+from netkube.api.resources import CUSTOMRESOURCEDEFINITIONS, SERVICES, Resource
 from netkube.api.strategies import prepare_create
 from netkube.api.validation import validate_create
-from netkube.apiserver import admission
+from netkube.apiserver import admission, definitions
 from netkube.apiserver.storage import Storage
 from netkube.store.store import Entry
 
@@ -22,6 +22,7 @@ SUFFIX_LETTERS, SUFFIX_LENGTH, BASE_LENGTH = 'bcdfghjklmnpqrstvwxz2456789', 5, 5
 def create(storage: Storage, resource: Resource, obj: Object, *, dry_run: bool = False) -> Entry:
     """Store a new object; ``obj`` is the caller's to give away, it is completed in place."""
     obj['apiVersion'], obj['kind'] = resource.api_version, resource.kind
+    definitions.check_not_terminating(resource)
     fill_metadata(storage, resource, obj)
     apply_defaults(resource, obj)
     admission.check_namespace(storage, resource, obj)
@@ -32,6 +33,10 @@ def create(storage: Storage, resource: Resource, obj: Object, *, dry_run: bool =
     errors = validate_create(resource, obj)
     if errors:
         raise invalid(resource, obj['metadata'].get('name', ''), errors)
+    if resource is CUSTOMRESOURCEDEFINITIONS:
+        obj['status'] = {}
+        definitions.accept(storage, obj)
+        definitions.finalize(obj)
     return storage.create(resource, obj, dry_run=dry_run)
 
 

@@ -11,10 +11,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from netkube.api.customresources.definition import version_rank
 from netkube.api.errors import method_not_allowed, no_such_path
-from netkube.api.resources import ALL, Resource
+from netkube.api.resources import CustomResource, Resource
+from netkube.apiserver import health
 from netkube.apiserver.request import Request
-from netkube.apiserver.response import JSON, TEXT, Response
+from netkube.apiserver.response import JSON, Response
+from netkube.apiserver.served import Served
 from netkube.apiserver.storage import encode
 
 GIT_VERSION = 'v1.37.0+netkube'
@@ -24,6 +27,7 @@ VERBS = ('create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update
 # subresource -> (group, version, kind, verbs); an empty kind is the resource's own, {} the resource's.
 SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     'status': ('', '', '', ('get', 'patch', 'update')),
+    'approval': ('', '', '', ('get', 'patch', 'update')),
     'scale': ('autoscaling', 'v1', 'Scale', ('get', 'patch', 'update')),
     'finalize': ('', '', '', ('update',)),
     'binding': ('', 'v1', 'Binding', ('create',)),
@@ -36,47 +40,50 @@ SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
 }
 
 
-def discover(request: Request) -> Response:
+Discover = Callable[[Request, Served], Response]
+
+
+def discover(request: Request, served: Served) -> Response:
     """ApiError 404 for a path that is not served, 405 for anything but GET."""
     path = request.path.rstrip('/') or '/'
-    found = DISCOVERY.get(path) or _find_group(path) or _find_openapi(path)
+    found = DISCOVERY.get(path) or _find_group(path, served) or _find_openapi(path, served)
     if found is None:
         raise no_such_path()
     if request.method not in ('GET', 'HEAD'):
         raise method_not_allowed(path, request.method)
-    return found(request)
+    return found(request, served)
 
 
-def _find_group(path: str) -> Callable[[Request], Response] | None:
+def _find_group(path: str, served: Served) -> Discover | None:
     """/apis/GROUP and /apis/GROUP/VERSION."""
     parts = path.split('/')[1:]
-    if parts[0] == 'apis' and len(parts) == 2 and parts[1] in groups():
-        return lambda request: _json(api_group(parts[1]))
-    if parts[0] == 'apis' and len(parts) == 3 and _of_version(f'{parts[1]}/{parts[2]}'):
-        return lambda request: _json(resource_list(f'{parts[1]}/{parts[2]}'))
+    if parts[0] == 'apis' and len(parts) == 2 and parts[1] in groups(served):
+        return lambda request, served: _json(api_group(served, parts[1]))
+    if parts[0] == 'apis' and len(parts) == 3 and _of_version(served, f'{parts[1]}/{parts[2]}'):
+        return lambda request, served: _json(resource_list(served, f'{parts[1]}/{parts[2]}'))
     return None
 
 
-def _find_openapi(path: str) -> Callable[[Request], Response] | None:
+def _find_openapi(path: str, served: Served) -> Discover | None:
     """/openapi/v3/api/v1 and /openapi/v3/apis/GROUP/VERSION."""
     for prefix in ('/openapi/v3/apis/', '/openapi/v3/api/'):
         version = path.removeprefix(prefix)
-        if version != path and _of_version(version):
-            return lambda request: Response(openapi_v3_bytes(version), headers=IMMUTABLE)
+        if version != path and _of_version(served, version):
+            return functools.partial(_openapi_v3, version)
     return None
 
 
-def _of_version(api_version: str) -> list[Resource]:
-    return [resource for resource in ALL if resource.api_version == api_version]
+def _of_version(served: Served, api_version: str) -> list[Resource]:
+    return [resource for resource in served.all() if resource.api_version == api_version]
 
 
-def groups() -> dict[str, list[str]]:
-    """Versions by group, the core group left out."""
+def groups(served: Served) -> dict[str, list[str]]:
+    """Versions by group, the preferred first; the core group left out."""
     found: dict[str, list[str]] = {}
-    for resource in ALL:
+    for resource in served.all():
         if resource.group and resource.version not in found.setdefault(resource.group, []):
             found[resource.group].append(resource.version)
-    return found
+    return {group: sorted(versions, key=version_rank) for group, versions in found.items()}
 
 
 def version() -> dict[str, str]:
@@ -97,23 +104,24 @@ def api_versions() -> dict[str, Any]:
     return {'kind': 'APIVersions', 'versions': ['v1'], 'serverAddressByClientCIDRs': []}
 
 
-def api_group_list() -> dict[str, Any]:
-    return {'kind': 'APIGroupList', 'apiVersion': 'v1', 'groups': [_group(name) for name in groups()]}
+def api_group_list(served: Served) -> dict[str, Any]:
+    found = [_group(name, versions) for name, versions in groups(served).items()]
+    return {'kind': 'APIGroupList', 'apiVersion': 'v1', 'groups': found}
 
 
-def api_group(name: str) -> dict[str, Any]:
-    return {'kind': 'APIGroup', 'apiVersion': 'v1', **_group(name)}
+def api_group(served: Served, name: str) -> dict[str, Any]:
+    return {'kind': 'APIGroup', 'apiVersion': 'v1', **_group(name, groups(served)[name])}
 
 
-def _group(name: str) -> dict[str, Any]:
-    versions = [{'groupVersion': f'{name}/{version}', 'version': version} for version in groups()[name]]
+def _group(name: str, served_versions: list[str]) -> dict[str, Any]:
+    versions = [{'groupVersion': f'{name}/{version}', 'version': version} for version in served_versions]
     return {'name': name, 'versions': versions, 'preferredVersion': versions[0]}
 
 
-def resource_list(api_version: str) -> dict[str, Any]:
+def resource_list(served: Served, api_version: str) -> dict[str, Any]:
     """The legacy form: a subresource is a row of its own."""
     rows: list[dict[str, Any]] = []
-    for resource in _of_version(api_version):
+    for resource in _of_version(served, api_version):
         row: dict[str, Any] = {
             'name': resource.plural, 'singularName': resource.singular, 'namespaced': resource.namespaced,
             'kind': resource.kind, 'verbs': VERBS,
@@ -138,19 +146,19 @@ def _names(resource: Resource) -> dict[str, Any]:
     return {key: value for key, value in named.items() if value}
 
 
-def aggregated(in_group: Callable[[str], bool]) -> dict[str, Any]:
+def aggregated(served: Served, in_group: Callable[[str], bool]) -> dict[str, Any]:
     """``apidiscovery.k8s.io/v2``: all groups for which ``in_group`` holds, in one document."""
     items = []
-    for name, versions in ({'': ['v1']} | groups()).items():
+    for name, versions in ({'': ['v1']} | groups(served)).items():
         if in_group(name):
-            documents = [_aggregated_version(name, version) for version in versions]
+            documents = [_aggregated_version(served, name, version) for version in versions]
             items.append({'metadata': {'name': name, 'creationTimestamp': None}, 'versions': documents})
     return {'kind': 'APIGroupDiscoveryList', 'apiVersion': 'apidiscovery.k8s.io/v2', 'metadata': {}, 'items': items}
 
 
-def _aggregated_version(group: str, version: str) -> dict[str, Any]:
+def _aggregated_version(served: Served, group: str, version: str) -> dict[str, Any]:
     api_version = f'{group}/{version}' if group else version
-    resources = [_aggregated_resource(resource) for resource in _of_version(api_version)]
+    resources = [_aggregated_resource(resource) for resource in _of_version(served, api_version)]
     return {'version': version, 'freshness': 'Current', 'resources': resources}
 
 
@@ -176,74 +184,91 @@ def _wants_aggregated(request: Request) -> bool:
     return any({b'g=apidiscovery.k8s.io', b'v=v2', b'as=APIGroupDiscoveryList'} <= clause for clause in clauses)
 
 
-def _api(request: Request) -> Response:
+def _api(request: Request, served: Served) -> Response:
     if _wants_aggregated(request):
-        return Response(encode(aggregated(lambda group: not group)), content_type=AGGREGATED)
+        return _aggregated_response(request, aggregated(served, lambda group: not group))
     return _json(api_versions())
 
 
-def _apis(request: Request) -> Response:
+def _apis(request: Request, served: Served) -> Response:
     if _wants_aggregated(request):
-        return Response(encode(aggregated(bool)), content_type=AGGREGATED)
-    return _json(api_group_list())
+        return _aggregated_response(request, aggregated(served, bool))
+    return _json(api_group_list(served))
 
 
-def _healthy(request: Request) -> Response:
-    return Response(b'ok', content_type=TEXT)
+def _aggregated_response(request: Request, document: dict[str, Any]) -> Response:
+    body = encode(document)
+    return tagged(request, Response(body, content_type=AGGREGATED), content_tag(body))
 
 
 def _json(value: Any) -> Response:
     return Response(encode(value))
 
 
-def _paths(request: Request) -> Response:
-    versions = sorted({'/api/v1'} | {f'/apis/{r.api_version}' for r in ALL if r.group})
-    return _json({'paths': sorted([*DISCOVERY, *versions, *(f'/apis/{name}' for name in groups())])})
+def _paths(request: Request, served: Served) -> Response:
+    versions = {'/api/v1'} | {f'/apis/{resource.api_version}' for resource in served.all() if resource.group}
+    names = (f'/apis/{name}' for name in groups(served))
+    return _json({'paths': sorted({*DISCOVERY, *health.PATHS, *versions, *names, '/metrics'})})
 
 
-def openapi_v3_index() -> dict[str, Any]:
+def content_tag(body: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(body).hexdigest()[:32].upper()
+
+
+def tagged(request: Request, response: Response, tag: str) -> Response:
+    """With an ETag; 304 for a client that has it already."""
+    headers = (*response.headers, (b'etag', b'"%b"' % tag.encode()), (b'vary', b'Accept'))
+    if request.headers.get(b'if-none-match') == b'"%b"' % tag.encode():
+        return Response(b'', 304, response.content_type, headers=headers)
+    return Response(response.body, response.code, response.content_type, headers=headers)
+
+
+def openapi_v3_index(served: Served) -> dict[str, Any]:
     """Each document's address carries a hash of what the document is made from, so that clients may keep it."""
     paths = {}
-    for api_version in sorted({resource.api_version for resource in ALL}):
+    for api_version in sorted({resource.api_version for resource in served.all()}):
         path = f'apis/{api_version}' if '/' in api_version else f'api/{api_version}'
-        paths[path] = {'serverRelativeURL': f'/openapi/v3/{path}?hash={_content_hash()}'}
+        tag = _version_tag(served, api_version)
+        paths[path] = {'serverRelativeURL': f'/openapi/v3/{path}?hash={tag}'}
     return {'paths': paths}
 
 
-@functools.cache
-def _content_hash() -> str:
-    import hashlib
+def _version_tag(served: Served, api_version: str) -> str:
+    """Of what the document of a version is made from."""
+    parts = []
+    for resource in _of_version(served, api_version):
+        made_from: Any = ''
+        if isinstance(resource, CustomResource):
+            made_from = encode((resource.definition.schema, resource.namespaced, resource.subresources))
+        parts.append((resource.plural, made_from))
+    return content_tag(repr((GIT_VERSION, parts)).encode())
 
-    return hashlib.sha256(repr((GIT_VERSION, ALL)).encode()).hexdigest()[:32].upper()
 
-
-@functools.cache
-def openapi_v3_bytes(api_version: str) -> bytes:
+def _openapi_v3(api_version: str, request: Request, served: Served) -> Response:
     from netkube.api.openapi import openapi_v3
 
-    return encode(openapi_v3(api_version))
+    tag = _version_tag(served, api_version)
+    body = encode(openapi_v3(_of_version(served, api_version)))
+    headers = IMMUTABLE if request.value('hash') == tag else ()
+    return tagged(request, Response(body, headers=headers), tag)
 
 
-def openapi_v2_bytes() -> bytes:
+def _openapi_v2(request: Request, served: Served) -> Response:
+    """Always JSON: kubectl asks for protobuf as well, and reads what the answer says it is."""
     from netkube.api.openapi import openapi_v2
 
-    return encode(openapi_v2())
+    body = encode(openapi_v2(served.all()))
+    return tagged(request, Response(body, content_type=JSON), content_tag(body))
 
 
-def _openapi_v2(request: Request) -> Response:
-    """Always JSON: kubectl asks for protobuf as well, and reads what the answer says it is."""
-    return Response(openapi_v2_bytes(), content_type=JSON)
-
-
-DISCOVERY: dict[str, Callable[[Request], Response]] = {
+DISCOVERY: dict[str, Discover] = {
     '/': _paths,
     '/api': _api,
-    '/api/v1': lambda request: _json(resource_list('v1')),
+    '/api/v1': lambda request, served: _json(resource_list(served, 'v1')),
     '/apis': _apis,
-    '/version': lambda request: _json(version()),
-    '/healthz': _healthy,
-    '/livez': _healthy,
-    '/readyz': _healthy,
+    '/version': lambda request, served: _json(version()),
     '/openapi/v2': _openapi_v2,
-    '/openapi/v3': lambda request: _json(openapi_v3_index()),
+    '/openapi/v3': lambda request, served: _json(openapi_v3_index(served)),
 }

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from netkube.api.customresources.defaults import unenforced
 from netkube.api.decode import decode_definition
 from netkube.api.errors import bad_request
-from netkube.api.resources import ENDPOINTS, PODS, SERVICEACCOUNTS, SERVICES, Resource
+from netkube.api.resources import (
+    CUSTOMRESOURCEDEFINITIONS,
+    ENDPOINTS,
+    PODS,
+    SERVICEACCOUNTS,
+    SERVICES,
+    CustomResource,
+    Resource,
+    stored_only,
+)
 from netkube.apiserver import subresources
 from netkube.apiserver.body import check_patched_fields, content_type, parse, parse_yaml, read_object
 from netkube.apiserver.delete import DeleteOptions
@@ -56,6 +66,8 @@ async def create(registry: Registry, request: Request, target: Target) -> Answer
         entry = registry.write_new(target.resource, obj, 'eviction', options)
     else:
         entry = registry.write_new(target.resource, obj, target.subresource, dry_run=request.dry_run)
+    if not target.subresource:
+        warn_of_creation(request, target.resource, obj)
     if target.subresource:
         return Response(encode(subresources.SUCCESS), 201, revision=entry.revision)
     return object_response(registry, request, target, entry, 201)
@@ -103,6 +115,20 @@ async def delete_collection(registry: Registry, request: Request, target: Target
     return Response(body, 200, form.content_type, registry.store.revision)
 
 
+def warn_of_deprecation(request: Request, resource: Resource) -> None:
+    if isinstance(resource, CustomResource) and resource.definition.deprecation:
+        request.warnings += (resource.definition.deprecation,)
+
+
+def warn_of_creation(request: Request, resource: Resource, obj: Any) -> None:
+    """What was stored and will not be acted upon."""
+    if warning := stored_only(resource):
+        request.warnings += (warning,)
+    if resource is CUSTOMRESOURCEDEFINITIONS:
+        request.warnings += tuple(unenforced(obj))
+    warn_of_deprecation(request, resource)
+
+
 HANDLERS: dict[str, Handler] = {
     'get': get, 'list': list_, 'watch': watch, 'create': create, 'update': update, 'patch': patch, 'delete': delete,
     'deletecollection': delete_collection,
@@ -111,15 +137,21 @@ HANDLERS: dict[str, Handler] = {
 
 def object_response(registry: Registry, request: Request, target: Target, entry: Entry, code: int = 200) -> Response:
     if target.subresource == 'scale':
-        return Response(encode(subresources.scale_of(registry.storage.object(entry))), code, revision=entry.revision)
+        return _scale_response(registry, target, entry, code)
     form = negotiate(request)
     body = form.object(registry.storage, target.resource, entry)
     return Response(body, code, form.content_type, entry.revision)
 
 
+def _scale_response(registry: Registry, target: Target, entry: Entry, code: int) -> Response:
+    scale = subresources.scale_of(target.resource, registry.storage.shown(target.resource, entry))
+    return Response(encode(scale), code, revision=entry.revision)
+
+
 def selection_of(request: Request, target: Target) -> Selection:
     if target.resource in DEPRECATED:
         request.warnings += (DEPRECATED[target.resource],)
+    warn_of_deprecation(request, target.resource)
     return Selection.parse(target.resource, request.value('labelSelector'), request.value('fieldSelector'))
 
 

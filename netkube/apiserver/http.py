@@ -10,6 +10,7 @@ import logging
 from typing import Any
 
 from netkube.api.errors import ApiError, internal, no_such_path
+from netkube.apiserver import health
 from netkube.apiserver.connect import KubeletOf, connect, refuse_plain_http
 from netkube.apiserver.discovery import discover
 from netkube.apiserver.handlers import HANDLERS, Answer
@@ -42,7 +43,7 @@ class HttpApi:
         """The one place where failures become answers."""
         warnings: tuple[str, ...] = ()
         try:
-            request = Request.parse(scope, receive)
+            request = Request.parse(scope, receive, self._registry.storage.served)
             answer = await self._handle(request)
             warnings = request.warnings
             if isinstance(answer, Response) and answer.revision:
@@ -58,7 +59,10 @@ class HttpApi:
 
     async def _handle(self, request: Request) -> Answer:
         if request.target is None:
-            return discover(request)
+            check = health.find_check(request.path)
+            if check is not None:
+                return health.health(request, self._registry.storage, *check)
+            return discover(request, self._registry.storage.served)
         if request.target.subresource == 'log':
             return await log_stream(self._registry, self._kubelet_of, request, request.target)
         if request.target.subresource == 'proxy':
@@ -70,7 +74,7 @@ class HttpApi:
 
     async def _connect(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         try:
-            request = Request.parse(scope, receive)
+            request = Request.parse(scope, receive, self._registry.storage.served)
             if request.target is None:
                 raise no_such_path()
             await connect(self._registry, self._kubelet_of, scope, request, request.target, send)

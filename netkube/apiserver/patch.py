@@ -9,7 +9,7 @@ from netkube.api import schema
 from netkube.api.errors import bad_request, unsupported_media_type
 from netkube.api.meta import Object
 from netkube.api.patch import json_patch, merge_patch, strategic_merge_patch
-from netkube.api.resources import Resource
+from netkube.api.resources import CustomResource, Resource
 from netkube.client.interface import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
 
 APPLY_PATCH = 'application/apply-patch+yaml'
@@ -26,15 +26,17 @@ PATCHES: dict[str, Apply] = {
     MERGE_PATCH: lambda resource, obj, patch: merge_patch(obj, patch),
     STRATEGIC_MERGE_PATCH: _strategic,
 }
+_OF_CUSTOM = (JSON_PATCH, MERGE_PATCH)  # a schema of a user's own has no merge keys
 
 
-def check_patch_type(content_type: str) -> None:
+def check_patch_type(resource: Resource, content_type: str) -> None:
     """ApiError 415."""
     if content_type == APPLY_PATCH:
         instead = 'kubectl apply without --server-side and helm with --server-side=false do the same without it'
         raise unsupported_media_type(f'server-side apply ({APPLY_PATCH}) is not supported yet: {instead}')
-    if content_type not in PATCHES:
-        accepted = ', '.join(PATCHES)
+    types = _OF_CUSTOM if isinstance(resource, CustomResource) else tuple(PATCHES)
+    if content_type not in types:
+        accepted = ', '.join(types)
         raise unsupported_media_type(
             f'the body of the request was in an unknown format - accepted media types include: {accepted}'
         )
@@ -42,7 +44,7 @@ def check_patch_type(content_type: str) -> None:
 
 def patched(resource: Resource, obj: Object, patch: Any, content_type: str) -> Object:
     """The object after the patch, a new one. ApiError 400, 415, 422."""
-    check_patch_type(content_type)
+    check_patch_type(resource, content_type)
     result = PATCHES[content_type](resource, obj, patch)
     if not isinstance(result, dict) or not isinstance(result.get('metadata'), dict):
         raise bad_request(f'cannot restore struct from: {type(result).__name__}')

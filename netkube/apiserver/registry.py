@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-from netkube.api.conversion import from_stored, to_stored
+from netkube.api.conversion import to_stored
 from netkube.api.decode import decode, decode_definition
 from netkube.api.errors import bad_request, gone
 from netkube.api.meta import Object, utc_now
@@ -46,13 +46,19 @@ class Registry:
         self.storage = Storage(store, ServiceAllocator(service_cidr, node_ports), now)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
-        return self.storage.object(self.storage.get(resource, namespace, name))
+        resource = self.resolve(resource)
+        return self.storage.shown(resource, self.storage.get(resource, namespace, name))
+
+    def resolve(self, resource: Resource) -> Resource:
+        """A defined kind with its present definition. ApiError 404."""
+        return self.storage.served.resolve(resource)
 
     async def list(
         self, resource: Resource, namespace: str = '', *, label_selector: str = '', field_selector: str = ''
     ) -> ObjectList:
+        resource = self.resolve(resource)
         selection = Selection.parse(resource, label_selector, field_selector)
-        objects = [self.storage.object(entry) for entry in self.select(resource, namespace, selection)]
+        objects = [self.storage.shown(resource, entry) for entry in self.select(resource, namespace, selection)]
         return ObjectList(objects, str(self.store.revision))
 
     def select(self, resource: Resource, namespace: str, selection: Selection) -> builtins.list[Entry]:
@@ -69,7 +75,7 @@ class Registry:
         else:
             candidates = self.store.list(prefix(resource, namespace))
         for entry in candidates:
-            if selection.matches(self.storage.object(entry)):
+            if selection.matches(self.storage.shown(resource, entry)):
                 yield entry
 
     async def watch(
@@ -86,6 +92,7 @@ class Registry:
 
         In process there are no bookmarks: a watch does not end while its reader keeps up.
         """
+        resource = self.resolve(resource)
         selection = Selection.parse(resource, label_selector, field_selector)
         since = parse_resource_version(resource_version)
         initial = [] if since else self.select(resource, namespace, selection)
@@ -95,9 +102,9 @@ class Registry:
             raise gone(str(error)) from None
         try:
             for entry in initial:
-                yield WatchEvent('ADDED', self.storage.object(entry))
+                yield WatchEvent('ADDED', self.storage.shown(resource, entry))
             async for event in watch:
-                shown = decode_event(self.storage, event, selection)
+                shown = decode_event(self.storage, resource, event, selection)
                 if shown is not None:
                     yield shown
         except Compacted as error:
@@ -106,7 +113,9 @@ class Registry:
             self.store.unwatch(watch)
 
     async def create(self, resource: Resource, obj: Object, subresource: str = '') -> Object:
-        return self.storage.object(self.write_new(resource, decode_body(resource, obj, subresource), subresource))
+        resource = self.resolve(resource)
+        entry = self.write_new(resource, decode_body(resource, obj, subresource), subresource)
+        return self.storage.shown(resource, entry)
 
     def write_new(
         self, resource: Resource, obj: Object, subresource: str = '', options: DeleteOptions | None = None,
@@ -115,6 +124,7 @@ class Registry:
         """Create, or post to a subresource; ``obj`` is given away."""
         match subresource:
             case '':
+                resource, obj = to_stored(resource, obj)
                 return create(self.storage, resource, obj, dry_run=dry_run)
             case 'binding':
                 return subresources.bind(self.storage, obj, dry_run=dry_run)
@@ -123,14 +133,18 @@ class Registry:
         raise unknown_subresource(resource, subresource)
 
     async def update(self, resource: Resource, obj: Object, subresource: str = '') -> Object:
-        return self.storage.object(self.write(resource, decode_body(resource, obj, subresource), subresource))
+        resource = self.resolve(resource)
+        entry = self.write(resource, decode_body(resource, obj, subresource), subresource)
+        return self.storage.shown(resource, entry)
 
     def write(self, resource: Resource, obj: Object, subresource: str = '', *, dry_run: bool = False) -> Entry:
         """Replace an object, or what a subresource shows of it; ``obj`` is given away."""
+        if subresource in ('', 'status', 'approval'):
+            resource, obj = to_stored(resource, obj)
         match subresource:
             case '':
                 return update(self.storage, resource, obj, dry_run=dry_run)
-            case 'status':
+            case 'status' | 'approval':
                 return update_status(self.storage, resource, obj, dry_run=dry_run)
             case 'scale':
                 return subresources.update_scale(self.storage, resource, obj, dry_run=dry_run)
@@ -147,7 +161,9 @@ class Registry:
         content_type: str = MERGE_PATCH,
         subresource: str = '',
     ) -> Object:
-        return self.storage.object(self.write_patch(resource, namespace, name, patch, content_type, subresource))
+        resource = self.resolve(resource)
+        entry = self.write_patch(resource, namespace, name, patch, content_type, subresource)
+        return self.storage.shown(resource, entry)
 
     def write_patch(
         self, resource: Resource, namespace: str, name: str, patch: Any, content_type: str, subresource: str = '',
@@ -157,11 +173,11 @@ class Registry:
 
         ``check`` may refuse the object that comes out, before fields that are unknown are dropped from it.
         """
-        check_patch_type(content_type)  # first: server-side apply would create what is not there
-        current = self.storage.object(self.storage.get(resource, namespace, name))
+        check_patch_type(resource, content_type)  # first: server-side apply would create what is not there
+        current = self.storage.shown(resource, self.storage.get(resource, namespace, name))
         shown_as = resource
         if subresource == 'scale':
-            current, shown_as = subresources.scale_of(current), subresources.SCALE
+            current, shown_as = subresources.scale_of(resource, current), subresources.SCALE
         new = patched(shown_as, current, patch, content_type)
         check(shown_as, new)
         new = decode_body(resource, new, subresource)
@@ -178,7 +194,8 @@ class Registry:
         propagation_policy: str = '',
     ) -> Object:
         options = DeleteOptions(grace_period_seconds, propagation_policy, uid)
-        return self.storage.object(self.remove(resource, namespace, name, options)[0])
+        resource = self.resolve(resource)
+        return self.storage.shown(resource, self.remove(resource, namespace, name, options)[0])
 
     def remove(self, resource: Resource, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
         """The last or new state of the object, and whether it is gone."""

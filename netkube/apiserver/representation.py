@@ -43,30 +43,31 @@ class Representation(msgspec.Struct, frozen=True):
 
     def object(self, storage: Storage, resource: Resource, entry: Entry) -> bytes:
         if not self.form and not self.yaml:
-            return entry.value
-        return self.encoded(self._shown(storage, resource, storage.object(entry)))
+            return next(iter(storage.values(resource, (entry,))))
+        return self.encoded(self._shown(storage, resource, storage.shown(resource, entry)))
 
     def collection(self, storage: Storage, resource: Resource, entries: Sequence[Entry], metadata: Object) -> bytes:
         """``metadata`` is the list's own."""
         if self.form == 'Table':
-            objects = [storage.object(entry) for entry in entries]
+            objects = [storage.shown(resource, entry) for entry in entries]
             return self.encoded(self._table(storage, resource, objects, metadata))
         if self.form:
-            items = [self._partial(storage.object(entry)) for entry in entries]
+            items = [self._partial(storage.shown(resource, entry)) for entry in entries]
             kind = {'kind': 'PartialObjectMetadataList', 'apiVersion': f'meta.k8s.io/{self.version}'}
             return self.encoded({**kind, 'metadata': metadata, 'items': items})
         kind = {'kind': resource.list_kind, 'apiVersion': resource.api_version}
         if self.yaml:
-            return self.encoded({**kind, 'metadata': metadata, 'items': [storage.object(entry) for entry in entries]})
+            items = [storage.shown(resource, entry) for entry in entries]
+            return self.encoded({**kind, 'metadata': metadata, 'items': items})
         head = encode({**kind, 'metadata': metadata})
-        return b'%b,"items":[%b]}' % (head[:-1], b','.join(entry.value for entry in entries))
+        return b'%b,"items":[%b]}' % (head[:-1], b','.join(storage.values(resource, entries)))
 
     def event(self, storage: Storage, resource: Resource, event: Event, selection: Selection) -> bytes:
         """One line of a watch; b'' when the watch is not concerned."""
-        type = event_type(storage, event, selection)
+        type = event_type(storage, resource, event, selection)
         if not type:
             return b''
-        key = (self, type)
+        key = (self, type, resource.api_version)
         line: bytes | None = event.encoded.get(key)
         if line is None:
             line = event.encoded[key] = self._event(storage, resource, event, type)
@@ -99,8 +100,9 @@ class Representation(msgspec.Struct, frozen=True):
     def _event(self, storage: Storage, resource: Resource, event: Event, type: str) -> bytes:
         left_selection = type == 'DELETED' and not event.deleted
         if not self.form and not left_selection:
-            return event_line(type, event.entry.value)
-        return event_line(type, encode(self._shown(storage, resource, event_object(storage, event, type))))
+            (value,) = storage.values(resource, (event.entry,))
+            return event_line(type, value)
+        return event_line(type, encode(self._shown(storage, resource, event_object(storage, resource, event, type))))
 
     def _shown(self, storage: Storage, resource: Resource, obj: Object) -> Object:
         if self.form == 'Table':

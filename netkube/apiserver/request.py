@@ -12,7 +12,8 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 
 from netkube.api.errors import ApiError, bad_request, method_not_allowed, no_such_path, unauthorized
-from netkube.api.resources import BY_PATH, NAMESPACES, Resource
+from netkube.api.resources import NAMESPACES, Resource
+from netkube.apiserver.served import Served
 
 MAX_BODY = 3 << 20  # bytes, as kube-apiserver
 PUBLIC = ('/healthz', '/livez', '/readyz', '/version')  # to whoever reaches the server
@@ -62,10 +63,10 @@ class Request(msgspec.Struct):
     raw_target: str = ''  # path and query as they were written
 
     @classmethod
-    def parse(cls, scope: dict[str, Any], receive: Receive) -> Request:
+    def parse(cls, scope: dict[str, Any], receive: Receive, served: Served) -> Request:
         """ApiError 401 without an identity, 404 for a path below the API that is not served."""
         user = scope['state']['user']
-        if user is None and scope['path'] not in PUBLIC:
+        if user is None and not scope['path'].startswith(PUBLIC):
             raise unauthorized()
         query = scope['query_string']
         parsed = parse_qs(query.decode(), keep_blank_values=True) if query else {}
@@ -73,7 +74,7 @@ class Request(msgspec.Struct):
         raw = scope['raw_path'] + (b'?' + query if query else b'')
         return cls(
             scope.get('method', 'GET'), path, parsed, dict(scope['headers']),
-            user or ANONYMOUS, receive, find_target(path), raw_target=raw.decode('latin-1'),
+            user or ANONYMOUS, receive, find_target(path, served), raw_target=raw.decode('latin-1'),
         )  # fmt: skip
 
     @property
@@ -132,22 +133,22 @@ class Request(msgspec.Struct):
         return b''.join(parts)
 
 
-def find_target(path: str) -> Target | None:
+def find_target(path: str, served: Served) -> Target | None:
     """What a path below /api/v1 or /apis/GROUP/VERSION names; None for other paths. ApiError 404."""
     parts = path.strip('/').split('/')
     if parts[0] == 'api' and len(parts) > 2:
-        return _target('', parts[1], parts[2:])
+        return _target(served, '', parts[1], parts[2:])
     if parts[0] == 'apis' and len(parts) > 3:
-        return _target(parts[1], parts[2], parts[3:])
+        return _target(served, parts[1], parts[2], parts[3:])
     return None
 
 
-def _target(group: str, version: str, parts: list[str]) -> Target:
+def _target(served: Served, group: str, version: str, parts: list[str]) -> Target:
     namespace = ''
     in_namespace = parts[0] == 'namespaces' and len(parts) > 2
     if in_namespace and not (len(parts) == 3 and parts[2] in NAMESPACES.subresources):
         namespace, parts = parts[1], parts[2:]
-    resource = BY_PATH.get((group, version, parts[0]))
+    resource = served.find(group, version, parts[0])
     has_more = len(parts) > 3 and parts[2] != 'proxy'
     if resource is None or has_more or (namespace and not resource.namespaced):
         raise no_such_path()

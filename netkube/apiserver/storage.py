@@ -6,17 +6,27 @@ Not a method here awaits, so what a verb reads and writes in one go is one trans
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from netkube.api.conversion import from_stored, is_converted
 from netkube.api.errors import already_exists, not_found
 from netkube.api.meta import Object, utc_now
-from netkube.api.resources import IPADDRESSES, SERVICECIDRS, SERVICES, Resource
+from netkube.api.resources import (
+    CUSTOMRESOURCEDEFINITIONS,
+    IPADDRESSES,
+    SERVICECIDRS,
+    SERVICES,
+    STORED_AS,
+    CustomResource,
+    Resource,
+)
 from netkube.apiserver.allocation import ServiceAllocator
 from netkube.apiserver.ipaddresses import IPAddresses
+from netkube.apiserver.served import Served
 from netkube.store.store import Entry, Store
 
 encode = msgspec.json.Encoder().encode
@@ -30,6 +40,7 @@ def copied(obj: Object) -> Object:
 
 def prefix(resource: Resource, namespace: str | None = '') -> str:
     """The prefix of the keys of a collection."""
+    resource = STORED_AS.get(resource, resource)
     return f'{resource.group_resource}/{namespace}/' if namespace else f'{resource.group_resource}/'
 
 
@@ -41,9 +52,13 @@ class Storage:
     """Typed access to the store for the verbs."""
 
     def __init__(self, store: Store, services: ServiceAllocator, now: Callable[[], datetime] = utc_now) -> None:
-        self.store, self.services, self.now = store, services, now
+        self.store, self.services, self.now, self.served = store, services, now, Served()
         self._ip_addresses = IPAddresses(self)
-        for resource, learn in ((SERVICECIDRS, services.cidr_changed), (SERVICES, services.changed)):
+        for resource, learn in (
+            (CUSTOMRESOURCEDEFINITIONS, self.served.change),
+            (SERVICECIDRS, services.cidr_changed),
+            (SERVICES, services.changed),
+        ):
             for entry in store.list(prefix(resource)):
                 learn(None, self.object(entry))
         self._ip_addresses.start()
@@ -67,12 +82,27 @@ class Storage:
             entry.decoded = obj
         return obj
 
+    def shown(self, resource: Resource, entry: Entry) -> Object:
+        """The entry's object as ``resource``, one of its kind's versions, shows it: read-only."""
+        return from_stored(resource, self.object(entry))
+
+    def values(self, resource: Resource, entries: Sequence[Entry]) -> Iterable[bytes]:
+        """The JSON of the entries as ``resource`` shows them: as a rule the bytes that are stored."""
+        if not is_converted(resource):
+            return (entry.value for entry in entries)
+        return (self._value(resource, entry) for entry in entries)
+
+    def _value(self, resource: Resource, entry: Entry) -> bytes:
+        shown = self.shown(resource, entry)
+        return entry.value if shown is self.object(entry) else encode(shown)
+
     def create(self, resource: Resource, obj: Object, *, dry_run: bool = False) -> Entry:
         """ApiError 409 when the name is taken."""
         metadata = obj['metadata']
         where = key(resource, metadata.get('namespace'), metadata['name'])
         if self.store.get(where) is not None:
             raise already_exists(resource, metadata['name'])
+        obj = _in_stored_version(resource, obj)
         if dry_run:
             return Entry(where, 0, encode(obj), obj)
         entry = self.store.create(where, self._stamped(obj), obj)
@@ -81,7 +111,7 @@ class Storage:
 
     def replace(self, resource: Resource, obj: Object, current: Entry, *, dry_run: bool = False) -> Entry:
         """Store ``obj`` over ``current``; an object that did not change keeps its revision."""
-        old = self.object(current)
+        old, obj = self.object(current), _in_stored_version(resource, obj)
         if obj == old:
             return current
         if dry_run:
@@ -92,6 +122,7 @@ class Storage:
 
     def remove(self, resource: Resource, obj: Object, current: Entry, *, dry_run: bool = False) -> Entry:
         """Remove ``current``; ``obj`` is the last state that watches are told."""
+        obj = _in_stored_version(resource, obj)
         if dry_run:
             return Entry(current.key, 0, encode(obj), obj)
         old = self.object(current)
@@ -111,3 +142,14 @@ class Storage:
             self.services.cidr_changed(old, new)
         elif resource is IPADDRESSES:
             self._ip_addresses.address_changed(old, new)
+        elif resource is CUSTOMRESOURCEDEFINITIONS:
+            self.served.change(old, new)
+            if new is None and old is not None:
+                self.store.end_watches(f'{old["metadata"]["name"]}/')
+
+
+def _in_stored_version(resource: Resource, obj: Object) -> Object:
+    if isinstance(resource, CustomResource):
+        stored: Object = resource.definition.stored(obj)
+        return stored
+    return obj

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from netkube.api.errors import FieldError, conflict, invalid
+from netkube.api.jsonpath import find_all
 from netkube.api.meta import Object, timestamp
-from netkube.api.resources import NAMESPACES, PODS, Resource
+from netkube.api.resources import NAMESPACES, PODS, REPLICATIONCONTROLLERS, CustomResource, Resource
 from netkube.api.selectors import from_label_selector
 from netkube.apiserver.delete import DeleteOptions, delete
 from netkube.apiserver.storage import Storage, copied
@@ -27,28 +28,48 @@ RESOURCES = {'scale': SCALE, 'binding': BINDINGS, 'eviction': EVICTIONS}
 SUCCESS = {'kind': 'Status', 'apiVersion': 'v1', 'metadata': {}, 'status': 'Success', 'code': 201}
 
 
-def scale_of(obj: Object) -> Object:
-    """``autoscaling/v1`` Scale of a Deployment or ReplicaSet."""
+def scale_of(resource: Resource, obj: Object) -> Object:
+    """``autoscaling/v1`` Scale of a workload, or of a defined kind that says where its replicas are."""
     metadata = obj['metadata']
-    shown = {field: metadata[field] for field in ('name', 'namespace', 'uid', 'resourceVersion', 'creationTimestamp')}
-    replicas = obj.get('status', {}).get('replicas', 0)
-    selector = str(from_label_selector(obj['spec'].get('selector')))
+    fields = ('name', 'namespace', 'uid', 'resourceVersion', 'creationTimestamp')
+    shown = {field: metadata[field] for field in fields if field in metadata}
+    wanted, present, selector = _scale_values(resource, obj)
     return {
         'kind': 'Scale', 'apiVersion': 'autoscaling/v1', 'metadata': shown,
-        'spec': {'replicas': obj['spec'].get('replicas', 0)},
-        'status': {'replicas': replicas, 'selector': selector},
+        'spec': {'replicas': wanted}, 'status': {'replicas': present, 'selector': selector},
     }  # fmt: skip
+
+
+def _scale_values(resource: Resource, obj: Object) -> tuple[int, int, str]:
+    if isinstance(resource, CustomResource):
+        definition = resource.definition
+        paths = (definition.scale['specReplicasPath'], definition.scale['statusReplicasPath'])
+        wanted, present = (next(iter(find_all(path, obj)), 0) for path in paths)
+        return wanted, present, definition.selector_of(obj)
+    selector = obj['spec'].get('selector')
+    if resource == REPLICATIONCONTROLLERS:
+        selector = {'matchLabels': selector or {}}
+    present = obj.get('status', {}).get('replicas', 0)
+    return obj['spec'].get('replicas', 0), present, str(from_label_selector(selector))
+
+
+def _set_replicas(resource: Resource, obj: Object, replicas: int) -> None:
+    path = resource.definition.scale['specReplicasPath'] if isinstance(resource, CustomResource) else '.spec.replicas'
+    *parents, last = path.strip('.').split('.')
+    for name in parents:
+        obj = obj.setdefault(name, {})
+    obj[last] = replicas
 
 
 def update_scale(storage: Storage, resource: Resource, scale: Object, *, dry_run: bool = False) -> Entry:
     """Set the replicas of the object the Scale names; the entry is the object's."""
     metadata = scale['metadata']
-    obj = copied(storage.object(storage.get(resource, metadata.get('namespace'), metadata['name'])))
+    obj = copied(storage.shown(resource, storage.get(resource, metadata.get('namespace'), metadata['name'])))
     replicas = (scale.get('spec') or {}).get('replicas', 0)
     if not isinstance(replicas, int) or replicas < 0:
         detail = f'Invalid value: {replicas}: must be greater than or equal to 0'
         raise invalid(SCALE, metadata['name'], [FieldError('FieldValueInvalid', 'spec.replicas', detail)])
-    obj['spec']['replicas'] = replicas
+    _set_replicas(resource, obj, replicas)
     for field in ('uid', 'resourceVersion'):
         if metadata.get(field):
             obj['metadata'][field] = metadata[field]

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from netkube.api.defaults import apply_defaults
 from netkube.api.errors import FieldError, conflict, invalid
 from netkube.api.meta import Object
-from netkube.api.resources import ENDPOINTS, EVENTS, LEASES, NAMESPACES, SERVICES, Resource
+from netkube.api.resources import CUSTOMRESOURCEDEFINITIONS, ENDPOINTS, EVENTS, LEASES, NAMESPACES, SERVICES, Resource
 from netkube.api.strategies import prepare_status_update, prepare_update
 from netkube.api.validation import validate_status_update, validate_update
+from netkube.apiserver import definitions
 from netkube.apiserver.create import create
-from netkube.apiserver.storage import Storage
+from netkube.apiserver.storage import Storage, copied
 from netkube.store.store import Entry
 
 CREATE_ON_UPDATE = (ENDPOINTS, EVENTS, LEASES, SERVICES)
@@ -29,20 +30,23 @@ def update(storage: Storage, resource: Resource, obj: Object, *, dry_run: bool =
     if current is None and resource in CREATE_ON_UPDATE and not metadata.get('resourceVersion'):
         return create(storage, resource, obj, dry_run=dry_run)
     current = current or storage.get(resource, metadata.get('namespace'), metadata['name'])
-    old = storage.object(current)
+    old = storage.shown(resource, current)
     check_version(resource, obj, old)
     apply_defaults(resource, obj)
     prepare_update(resource, obj, old)
     if resource is SERVICES:
         storage.services.fill(obj, old)
     check(resource, obj, old, validate_update)
+    if resource is CUSTOMRESOURCEDEFINITIONS:
+        obj['status'] = copied(obj['status'])
+        definitions.accept(storage, obj)
     return store_update(storage, resource, obj, current, dry_run=dry_run)
 
 
 def update_status(storage: Storage, resource: Resource, obj: Object, *, dry_run: bool = False) -> Entry:
     """Replace the status of the object of that name, and nothing else of it."""
     current = storage.get(resource, obj['metadata'].get('namespace'), obj['metadata']['name'])
-    old = storage.object(current)
+    old = storage.shown(resource, current)
     check_version(resource, obj, old)
     prepare_status_update(resource, obj, old)
     check(resource, obj, old, validate_status_update)

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from netkube.api.meta import Object
+from netkube.api.resources import Resource
 from netkube.apiserver.selection import Selection
 from netkube.apiserver.storage import Storage
 from netkube.client.interface import WatchEvent
 from netkube.store.store import Event
 
 
-def event_type(storage: Storage, event: Event, selection: Selection) -> str:
+def event_type(storage: Storage, resource: Resource, event: Event, selection: Selection) -> str:
     """ADDED, MODIFIED, DELETED, or '' when the watch is not concerned."""
     if selection.everything:
         return 'DELETED' if event.deleted else 'MODIFIED' if event.previous else 'ADDED'
-    before = event.previous is not None and selection.matches(storage.object(event.previous))
-    after = not event.deleted and selection.matches(storage.object(event.entry))
+    before = event.previous is not None and selection.matches(storage.shown(resource, event.previous))
+    after = not event.deleted and selection.matches(storage.shown(resource, event.entry))
     if after:
         return 'MODIFIED' if before else 'ADDED'
     return 'DELETED' if before else ''
 
 
-def event_object(storage: Storage, event: Event, type: str) -> Object:
+def event_object(storage: Storage, resource: Resource, event: Event, type: str) -> Object:
     """An object that left the selection is shown as it was, at the revision of the change."""
     if type == 'DELETED' and not event.deleted and event.previous is not None:
-        obj = storage.object(event.previous)
+        obj = storage.shown(resource, event.previous)
         return {**obj, 'metadata': {**obj['metadata'], 'resourceVersion': str(event.revision)}}
-    return storage.object(event.entry)
+    return storage.shown(resource, event.entry)
 
 
-def decode_event(storage: Storage, event: Event, selection: Selection) -> WatchEvent | None:
+def decode_event(
+    storage: Storage, resource: Resource, event: Event, selection: Selection
+) -> WatchEvent | None:
     """The event as an in-process watch shows it; its object is shared."""
-    type = event_type(storage, event, selection)
-    return WatchEvent(type, event_object(storage, event, type)) if type else None
+    type = event_type(storage, resource, event, selection)
+    return WatchEvent(type, event_object(storage, resource, event, type)) if type else None

@@ -60,20 +60,20 @@ class Store:
         """A new key, at ``self.revision + 1``. KeyExists."""
         if key in self._entries:
             raise KeyExists(key)
-        self._check_alive()
+        self.check_alive()
         insort(self._keys, key)
         return self._write(key, value, decoded, None)
 
     def update(self, key: str, value: bytes, expected: int, decoded: Any = None) -> Entry:
         """Replace the value that is at revision ``expected``. Conflict."""
         previous = self._expect(key, expected)
-        self._check_alive()
+        self.check_alive()
         return self._write(key, value, decoded, previous)
 
     def delete(self, key: str, last: bytes, expected: int) -> Entry:
         """Remove the key at revision ``expected``; watches are told ``last``, its last state. Conflict."""
         previous = self._expect(key, expected)
-        self._check_alive()
+        self.check_alive()
         del self._entries[key]
         del self._keys[bisect_left(self._keys, key)]
         self.revision += 1
@@ -115,7 +115,7 @@ class Store:
         """Wait until ``revision`` is on the disk. Failed when it cannot be."""
         if revision <= self._durable_revision:
             return
-        self._check_alive()
+        self.check_alive()
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append((revision, waiter))
         await waiter
@@ -133,10 +133,11 @@ class Store:
             finally:
                 self._flush()
 
-    def end_watches(self) -> None:
-        """Their readers see the end, and come back or not."""
+    def end_watches(self, prefix: str = '') -> None:
+        """Of those whose own prefix begins so. Their readers see the end, and come back or not."""
         for watch in self._watches:
-            watch.close()
+            if watch.prefix.startswith(prefix):
+                watch.close()
 
     def close(self) -> None:
         """End all watches and write what is left. Only when ``run()`` does not run any more."""
@@ -236,7 +237,8 @@ class Store:
                 waiter.set_exception(Failed(f'cannot write the log: {error}'))
         self._waiters = []
 
-    def _check_alive(self) -> None:
+    def check_alive(self) -> None:
+        """Failed when the disk has refused a write."""
         if self._failure is not None:
             raise Failed(f'cannot write the log: {self._failure}')
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from served import POD, ServedApi
 
+from netkube.api.resources import STORED
+
 MANIFEST = textwrap.dedent("""
     apiVersion: v1
     kind: Namespace
@@ -87,7 +89,7 @@ async def test_explain_and_api_resources(api: ServedApi) -> None:
     explained = await api.kubectl('explain', 'pod.spec.containers.livenessProbe')
     assert 'FIELD: livenessProbe <Probe>' in explained
     listed = await api.kubectl('api-resources', '--no-headers')
-    assert len(listed.splitlines()) == 15
+    assert len(listed.splitlines()) == len(STORED)
     assert 'Server Version: v1.37.0+netkube' in await api.kubectl('version')
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from netkube.api import resources
+from netkube.api.customresources.defaults import default_crd
 from netkube.api.defaults import autoscaling, batch, policy, storage, workloads
 from netkube.api.defaults.core import (
     default_endpoints,
@@ -20,7 +21,7 @@ from netkube.api.defaults.core import (
 from netkube.api.defaults.pod import default_pod, default_pod_template
 from netkube.api.defaults.service import default_service
 from netkube.api.meta import Object
-from netkube.api.resources import Resource
+from netkube.api.resources import CustomResource, Resource
 
 __all__ = ['apply_defaults', 'default_pod_template']
 
@@ -57,11 +58,15 @@ _DEFAULTS: dict[Resource, Callable[[Object], None]] = {
     resources.MUTATINGADMISSIONPOLICYBINDINGS: policy.default_policy_binding,
     resources.CERTIFICATESIGNINGREQUESTS: policy.default_csr,
     resources.APISERVICES: policy.default_apiservice,
+    resources.CUSTOMRESOURCEDEFINITIONS: default_crd,
 }
 
 
 def apply_defaults(resource: Resource, obj: Object) -> None:
     """Fill ``obj`` in, in place. The object has been decoded (``netkube.api.decode``): its types are right."""
+    if isinstance(resource, CustomResource):
+        resource.definition.default(obj)
+        return
     default = _DEFAULTS.get(resource)
     if default is not None:
         default(obj)

@@ -10,7 +10,7 @@ from netkube.api import resources
 from netkube.api.meta import Object
 from netkube.api.printing import core, events, network, nodes, pods, stored, workloads
 from netkube.api.printing.column import AGE, CONTAINERS, IMAGES, NAME, Column, Table, wide
-from netkube.api.resources import STORED_AS, Resource
+from netkube.api.resources import STORED_AS, CustomResource, Resource
 from netkube.api.schema import descriptions
 
 _CORE, _APPS, _META = 'io.k8s.api.core.v1.', 'io.k8s.api.apps.v1.', 'io.k8s.apimachinery.pkg.apis.meta.v1.'
@@ -118,6 +118,9 @@ def _descriptions() -> dict[str, str]:
 
 def table_columns(resource: Resource) -> list[dict[str, Any]]:
     """The ``columnDefinitions`` of a metav1.Table."""
+    if isinstance(resource, CustomResource):
+        custom: list[dict[str, Any]] = resource.definition.columns()
+        return custom
     columns, _ = _table(resource)
     texts = _descriptions()
     return [
@@ -129,6 +132,9 @@ def table_columns(resource: Resource) -> list[dict[str, Any]]:
 
 def table_row(resource: Resource, obj: Object, now: datetime) -> list[Any]:
     """The cells of one object, wide ones included, in the order of the columns."""
+    if isinstance(resource, CustomResource):
+        cells: list[Any] = resource.definition.row(obj, now)
+        return cells
     _, print_cells = _table(resource)
     return print_cells(obj, now)
 

@@ -24,6 +24,7 @@ from netkube.api.resources import (
     SECRETS,
     SERVICECIDRS,
     SERVICES,
+    CustomResource,
     Resource,
 )
 from netkube.api.strategies import pod, service, workloads
@@ -139,12 +140,24 @@ _STRATEGIES: dict[Resource, Strategy] = {
 }
 
 
+def _strategy(resource: Resource) -> Strategy:
+    if isinstance(resource, CustomResource):
+        definition = resource.definition
+        return Strategy(definition.has_status, _drop_status if definition.has_status else _nothing,
+                        changes=definition.content)  # fmt: skip
+    return _STRATEGIES.get(resource, _PLAIN)
+
+
+def _drop_status(obj: Object) -> None:
+    obj.pop('status', None)
+
+
 def prepare_create(resource: Resource, obj: Object) -> None:
     """Drop what only the system sets; uid, creationTimestamp and a generated name are the registry's."""
     metadata = obj['metadata']
     for key in ('deletionTimestamp', 'deletionGracePeriodSeconds', 'selfLink', 'resourceVersion', 'managedFields'):
         metadata.pop(key, None)
-    strategy = _STRATEGIES.get(resource, _PLAIN)
+    strategy = _strategy(resource)
     if strategy.changes is not None:
         metadata['generation'] = 1
     strategy.create(obj)
@@ -152,7 +165,7 @@ def prepare_create(resource: Resource, obj: Object) -> None:
 
 def prepare_update(resource: Resource, new: Object, old: Object) -> None:
     """An update of the object itself: the status stays, the generation follows the spec."""
-    strategy = _STRATEGIES.get(resource, _PLAIN)
+    strategy = _strategy(resource)
     _keep_system_metadata(new, old)
     if strategy.has_status:
         _keep(new, old, 'status')
@@ -166,7 +179,7 @@ def prepare_status_update(resource: Resource, new: Object, old: Object) -> None:
     _keep_system_metadata(new, old)
     for key in {*new, *old} - {'apiVersion', 'kind', 'metadata', 'status'}:
         _keep(new, old, key)
-    _STRATEGIES.get(resource, _PLAIN).status_update(new, old)
+    _strategy(resource).status_update(new, old)
 
 
 def prepare_finalize_update(new: Object, old: Object) -> None:

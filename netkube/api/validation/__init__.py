@@ -12,12 +12,13 @@ import msgspec
 from netkube.api import resources
 from netkube.api.errors import FieldError
 from netkube.api.meta import Object
-from netkube.api.resources import Resource
+from netkube.api.resources import CustomResource, Resource
 from netkube.api.validation import (
     autoscaling,
     batch,
     cluster,
     config,
+    customresources,
     daemons,
     endpoints,
     ingress,
@@ -106,6 +107,9 @@ _CHECKS: dict[Resource, Checks] = {
     resources.STORAGECLASSES: Checks(storage.validate_storageclass, storage.validate_storageclass_update),
     resources.PRIORITYCLASSES: Checks(policy.validate_priorityclass, policy.validate_priorityclass_update),
     resources.RESOURCEQUOTAS: Checks(policy.validate_quota, policy.validate_quota_update),
+    resources.CUSTOMRESOURCEDEFINITIONS: Checks(
+        customresources.validate_crd, customresources.validate_crd_update
+    ),
     resources.LIMITRANGES: Checks(policy.validate_limitrange, policy.validate_limitrange_update),
 }
 _METADATA_ONLY = Checks()
@@ -113,6 +117,9 @@ _METADATA_ONLY = Checks()
 
 def _checks(resource: Resource) -> Checks:
     """A kind without checks of its own is held to what its definition requires."""
+    if isinstance(resource, CustomResource):
+        check = resource.definition.validate
+        return Checks(check, _again(check), _again(check))
     found = _CHECKS.get(resource)
     if found is not None:
         return found

@@ -8,7 +8,14 @@ from typing import Any
 from netkube.api.errors import FieldError
 from netkube.api.fielderrors import forbidden, invalid, invalid_each, not_supported, required
 from netkube.api.meta import Object
-from netkube.api.names import is_dns_1035_label, is_dns_subdomain, is_ip, is_port_name, is_port_number, is_qualified_name
+from netkube.api.names import (
+    is_dns_1035_label,
+    is_dns_subdomain,
+    is_ip,
+    is_port_name,
+    is_port_number,
+    is_qualified_name,
+)
 from netkube.api.validation.metadata import validate_immutable
 
 _PATH_TYPES = ('Exact', 'ImplementationSpecific', 'Prefix')

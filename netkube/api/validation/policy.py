@@ -1,4 +1,7 @@
-"""Validation of PodDisruptionBudgets, PriorityClasses, ResourceQuotas and LimitRanges (pkg/apis/{policy,scheduling,core})."""
+"""Validation of PodDisruptionBudgets, PriorityClasses, ResourceQuotas and LimitRanges.
+
+pkg/apis/{policy,scheduling,core}/validation.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +121,8 @@ def _validate_limits(item: dict[str, Any], kind: str, path: str) -> Iterator[Fie
             if item.get(name):
                 yield forbidden(f'{path}.{name}', 'may not be specified when `type` is \'Pod\'')
     if kind == 'PersistentVolumeClaim' and 'storage' not in {**item.get('min', {}), **item.get('max', {})}:
-        yield required(f'{path}.limits', 'either minimum or maximum storage value is required, but neither was provided')
+        message = 'either minimum or maximum storage value is required, but neither was provided'
+        yield required(f'{path}.limits', message)
     order = [name for name in ('min', 'defaultRequest', 'default', 'max') if item.get(name)]
     for position, smaller in enumerate(order):
         for larger in order[position + 1 :]:
@@ -130,5 +134,6 @@ def _validate_order(item: dict[str, Any], smaller: str, larger: str, path: str) 
     for name in sorted(item[smaller].keys() & item[larger].keys()):
         low, high = item[smaller][name], item[larger][name]
         if parse_quantity(low) > parse_quantity(high):
-            message = f'{words.get(smaller, smaller)} value {low} is greater than {words.get(larger, larger)} value {high}'
+            shown = words.get(larger, larger)
+            message = f'{words.get(smaller, smaller)} value {low} is greater than {shown} value {high}'
             yield invalid(f'{path}.{smaller}[{name}]', low, message)

@@ -1,4 +1,4 @@
-"""Validation of PersistentVolumes, claims and StorageClasses (pkg/apis/core/validation, pkg/apis/storage/validation)."""
+"""Validation of PersistentVolumes, claims and StorageClasses (pkg/apis/{core,storage}/validation)."""
 
 from __future__ import annotations
 
