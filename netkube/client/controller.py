@@ -51,6 +51,10 @@ class Controller:
     def watch(self, resource: Resource, keys: Callable[[Object], Iterable[Any]] = own_key) -> None:
         """Queue ``keys(object)`` for the object before and after each change of ``resource``."""
         self._watched.append(resource)
+        self.follow(resource, keys)
+
+    def follow(self, resource: Resource, keys: Callable[[Object], Iterable[Any]] = own_key) -> None:
+        """The same for a resource that may come and go: ``run`` does not wait for its first list."""
         self._informers[resource].subscribe(lambda old, new: self._enqueue(keys, old, new))
 
     def _enqueue(self, keys: Callable[[Object], Iterable[Any]], old: Object | None, new: Object | None) -> None:

@@ -174,6 +174,7 @@ class Informers:
     def __init__(self, client: Client) -> None:
         self.client = client
         self._informers: dict[Resource, Informer] = {}
+        self._running: dict[Resource, asyncio.Task[None]] = {}
         self._asked_for = asyncio.Event()
 
     def __getitem__(self, resource: Resource) -> Informer:
@@ -189,6 +190,11 @@ class Informers:
         self._asked_for.set()
         return informer
 
+    def remove(self, resource: Resource) -> None:
+        """Stop following a resource that is not served any more; its cache goes with it."""
+        if self._informers.pop(resource, None) is not None and resource in self._running:
+            self._running.pop(resource).cancel()
+
     async def synced(self) -> None:
         """Wait until every informer asked for so far holds its first list."""
         for informer in list(self._informers.values()):
@@ -196,12 +202,11 @@ class Informers:
 
     async def run(self) -> None:
         """Run every informer, also those that are asked for later."""
-        running: set[Resource] = set()
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._asked_for.clear()
                 for resource, informer in self._informers.items():
-                    if resource not in running:
-                        running.add(resource)
-                        tasks.create_task(informer.run(), name=f'informer {resource}')
+                    if resource not in self._running:
+                        task = tasks.create_task(informer.run(), name=f'informer {resource}')
+                        self._running[resource] = task
                 await self._asked_for.wait()

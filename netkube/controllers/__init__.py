@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from netkube.controllers.customresourcecleanup import CustomResourceCleanup
 from netkube.controllers.deployment import DeploymentController
 from netkube.controllers.endpoints import EndpointsController
 from netkube.controllers.endpointslice import EndpointSliceController
@@ -33,6 +34,7 @@ CONTROLLERS: tuple[Any, ...] = (
     NodeLifecycleController,
     PodGCController,
     ServiceCIDRController,
+    CustomResourceCleanup,
 )
 
 __all__ = ['CONTROLLERS', 'RootCAController']

@@ -17,12 +17,13 @@ import msgspec
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object, is_deleting, key_of, utc_now
-from netkube.api.resources import ALL, BY_KIND, EVENTS, Resource
+from netkube.api.resources import BY_KIND, EVENTS, STORED, STORED_AS, Resource
 from netkube.client.controller import Controller
+from netkube.client.customresources import CustomResources
 from netkube.client.events import EventRecorder
-from netkube.client.informer import Informers
+from netkube.client.informer import Informer, Informers
 
-COLLECTED = tuple(resource for resource in ALL if resource != EVENTS)  # upstream ignores Events, too
+COLLECTED = tuple(resource for resource in STORED if resource != EVENTS)  # upstream ignores Events, too
 FOREGROUND, ORPHAN = 'foregroundDeletion', 'orphan'
 
 Node = tuple[Resource, str]  # one object of the graph: its resource and uid
@@ -75,20 +76,46 @@ class GarbageCollector:
 
     def __init__(self, informers: Informers, recorder: EventRecorder, now: Callable[[], datetime] = utc_now) -> None:
         self._client = informers.client
-        self._informers = {resource: informers[resource] for resource in COLLECTED}
+        self._all = informers
+        self._informers: dict[Resource, Informer] = {}
         self._controller = Controller('garbagecollector', informers, self._sync, workers=10)
-        for informer in self._informers.values():
-            informer.add_index('uid', own_uid)
-            informer.add_index('owner-uid', owner_uids)
+        for resource in COLLECTED:
+            self._informers[resource] = self._indexed(resource)
         for resource in COLLECTED:
             self._controller.watch(resource, partial(self._affected, resource))
+        CustomResources(informers).follow(self._collect, self._forget)
 
     async def run(self) -> None:
         await self._controller.run()
 
+    def _indexed(self, resource: Resource) -> Informer:
+        informer = self._all[resource]
+        informer.add_index('uid', own_uid)
+        informer.add_index('owner-uid', owner_uids)
+        return informer
+
+    def _collect(self, resource: Resource) -> None:
+        """A defined kind is collected from now on."""
+        self._informers[resource] = self._indexed(resource)
+        self._controller.follow(resource, partial(self._affected, resource))
+
+    def _forget(self, resource: Resource) -> None:
+        self._informers.pop(resource, None)
+
+    def _resource_of(self, reference: Object) -> Resource | None:
+        """What an ownerReference is to; any version of a kind will do. None when it is not served."""
+        found = BY_KIND.get((reference['apiVersion'], reference['kind']))
+        if found is not None:
+            return STORED_AS.get(found, found)
+        group = reference['apiVersion'].partition('/')[0]
+        kinds = (one for one in self._informers if (one.group, one.kind) == (group, reference['kind']))
+        return next(kinds, None)
+
     def _affected(self, resource: Resource, obj: Object) -> Iterator[Node]:
         """What a change of ``obj`` may concern: itself, owners that wait for it, dependents once it has gone."""
         uid = obj['metadata']['uid']
+        if resource not in self._informers:
+            return
         if not self._informers[resource].by_index('uid', uid):
             yield from ((kind, dependent['metadata']['uid']) for kind, dependent in self._dependents(uid))
         elif _is_held(obj) or not all(map(self._is_solid, obj['metadata'].get('ownerReferences') or ())):
@@ -110,14 +137,16 @@ class GarbageCollector:
 
     def _find_owner(self, reference: Object) -> tuple[Resource, Object] | None:
         """From the cache; None says nothing about whether it exists."""
-        resource = BY_KIND.get((reference['apiVersion'], reference['kind']))
-        if resource not in self._informers:
+        resource = self._resource_of(reference)
+        if resource is None or resource not in self._informers:
             return None
         found = self._informers[resource].by_index('uid', reference['uid'])
         return (resource, found[0]) if found else None
 
     async def _sync(self, node: Node) -> None:
         resource, uid = node
+        if resource not in self._informers:
+            return
         found = self._informers[resource].by_index('uid', uid)
         obj = await self._read_live(resource, found[0]) if found else None
         if obj is None:
@@ -150,7 +179,7 @@ class GarbageCollector:
 
     async def _state_of(self, obj: Object, reference: Object) -> str:
         """An owner of a kind that is not served cannot be judged: it keeps its dependents."""
-        resource = BY_KIND.get((reference['apiVersion'], reference['kind']))
+        resource = self._resource_of(reference)
         if resource is None:
             return 'solid'
         cached = self._find_owner(reference)

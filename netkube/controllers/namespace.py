@@ -10,8 +10,9 @@ import msgspec
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Key, Object, is_deleting, key_of, utc_now
-from netkube.api.resources import ALL, EVENTS, NAMESPACES, PODS, Resource
+from netkube.api.resources import EVENTS, NAMESPACES, PODS, STORED, Resource
 from netkube.client.controller import Controller
+from netkube.client.customresources import CustomResources
 from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
 from netkube.controllers.conditions import condition, with_condition
@@ -20,7 +21,7 @@ FINALIZER = 'kubernetes'
 # Pods go before what they use (OrderedNamespaceDeletion).
 STAGES: tuple[tuple[Resource, ...], ...] = (
     (PODS,),
-    tuple(resource for resource in ALL if resource.namespaced and resource != PODS),
+    tuple(resource for resource in STORED if resource.namespaced and resource != PODS),
 )
 
 
@@ -99,12 +100,22 @@ class NamespaceController:
         self._namespaces = informers[NAMESPACES]
         self._controller = Controller('namespace', informers, self._sync, workers=5)
         self._controller.watch(NAMESPACES, _terminating)
-        for resource in ALL:
+        self._custom = CustomResources(informers)
+        self._custom.follow(self._watch_custom)
+        for resource in STORED:
             if resource.namespaced and resource != EVENTS:  # Events have no finalizers: they are gone when deleted
                 self._controller.watch(resource, self._namespace_of)
 
     async def run(self) -> None:
         await self._controller.run()
+
+    def _watch_custom(self, resource: Resource) -> None:
+        if resource.namespaced:
+            self._controller.follow(resource, self._namespace_of)
+
+    def _stages(self) -> tuple[tuple[Resource, ...], ...]:
+        custom = tuple(resource for resource in self._custom.current() if resource.namespaced)
+        return *STAGES, custom
 
     def _namespace_of(self, obj: Object) -> Iterable[Key]:
         """The namespace of what may be the last thing in it."""
@@ -136,7 +147,7 @@ class NamespaceController:
 
     async def _empty(self, namespace: str) -> tuple[list[Remaining], ApiError | None]:
         """Delete what is there, stage by stage: what remains, because it takes time or is held, and the first error."""
-        for stage in STAGES:
+        for stage in self._stages():
             try:
                 remaining = [await self._delete_all(resource, namespace) for resource in stage]
             except ApiError as error:

@@ -17,7 +17,7 @@ from netkube.api.resources import (
     SECRETS,
     SERVICES,
 )
-from netkube.api.schema import definition, load, unknown_fields
+from netkube.api.schema import definition, unknown_fields
 
 from .objects import pod_with
 

@@ -144,10 +144,10 @@ def validate_create(resource: Resource, obj: Object) -> list[FieldError]:
 def validate_update(resource: Resource, new: Object, old: Object) -> list[FieldError]:
     """The faults of an object that replaces another; both have a resourceVersion."""
     checks = _checks(resource)
-    return [*validate_metadata_update(new['metadata'], old['metadata']), *checks.update(new, old)]
+    return [*validate_metadata_update(resource, new['metadata'], old['metadata']), *checks.update(new, old)]
 
 
 def validate_status_update(resource: Resource, new: Object, old: Object) -> list[FieldError]:
     """The faults of a new status."""
     checks = _checks(resource)
-    return [*validate_metadata_update(new['metadata'], old['metadata']), *checks.status_update(new, old)]
+    return [*validate_metadata_update(resource, new['metadata'], old['metadata']), *checks.status_update(new, old)]

@@ -14,7 +14,15 @@ from netkube.api.names import (
     is_qualified_name,
     without_trailing_dash,
 )
-from netkube.api.resources import EVENTS, IPADDRESSES, NAMESPACES, SERVICES, Resource
+from netkube.api.resources import (
+    CUSTOMRESOURCEDEFINITIONS,
+    EVENTS,
+    IPADDRESSES,
+    NAMESPACES,
+    SERVICES,
+    CustomResource,
+    Resource,
+)
 from netkube.api.validation.labels import validate_labels
 from netkube.api.validation.servicecidrs import ip_address_name
 
@@ -31,7 +39,11 @@ _Metadata = Mapping[str, Any]
 
 
 def validate_metadata(resource: Resource, metadata: _Metadata) -> list[FieldError]:
-    return [*_validate_name(resource, metadata), *_validate_namespace(resource, metadata), *_validate_common(metadata)]
+    return [
+        *_validate_name(resource, metadata),
+        *_validate_namespace(resource, metadata),
+        *_validate_common(resource, metadata),
+    ]
 
 
 def _validate_name(resource: Resource, metadata: _Metadata) -> list[FieldError]:
@@ -52,7 +64,7 @@ def _validate_namespace(resource: Resource, metadata: _Metadata) -> list[FieldEr
     return invalid_each('metadata.namespace', namespace, is_dns_label(namespace))
 
 
-def _validate_common(metadata: _Metadata) -> list[FieldError]:
+def _validate_common(resource: Resource, metadata: _Metadata) -> list[FieldError]:
     errors = []
     if metadata.get('generation', 0) < 0:
         errors.append(invalid('metadata.generation', metadata['generation'], 'must be greater than or equal to 0'))
@@ -61,7 +73,7 @@ def _validate_common(metadata: _Metadata) -> list[FieldError]:
         *validate_labels(metadata.get('labels') or {}, 'metadata.labels'),
         *validate_annotations(metadata.get('annotations') or {}, 'metadata.annotations'),
         *_validate_owners(metadata.get('ownerReferences') or []),
-        *_validate_finalizers(metadata.get('finalizers') or []),
+        *_validate_finalizers(resource, metadata.get('finalizers') or []),
     ]
 
 
@@ -104,13 +116,15 @@ def _validate_owner(reference: dict[str, Any], path: str) -> list[FieldError]:
     return errors
 
 
-def _validate_finalizers(finalizers: list[str]) -> list[FieldError]:
+def _validate_finalizers(resource: Resource, finalizers: list[str]) -> list[FieldError]:
     path = 'metadata.finalizers'
     errors: list[FieldError] = []
     for finalizer in finalizers:
         errors += invalid_each(path, finalizer, is_qualified_name(finalizer))
     if _ORPHAN in finalizers and _FOREGROUND in finalizers:
         errors.append(invalid(path, finalizers, f'finalizer {_ORPHAN} and {_FOREGROUND} cannot be both set'))
+    if isinstance(resource, CustomResource) or resource == CUSTOMRESOURCEDEFINITIONS:
+        return errors  # any qualified name will do
     for index, finalizer in enumerate(finalizers):
         errors += _validate_finalizer_known(finalizer, f'{path}[{index}]')
     return errors
@@ -130,7 +144,7 @@ def validate_finalizer_name(name: str, path: str) -> list[FieldError]:
     return invalid_each(path, name, is_qualified_name(name)) + _validate_finalizer_known(name, path)
 
 
-def validate_metadata_update(new: _Metadata, old: _Metadata) -> list[FieldError]:
+def validate_metadata_update(resource: Resource, new: _Metadata, old: _Metadata) -> list[FieldError]:
     errors: list[FieldError] = []
     if 'deletionTimestamp' in old:
         errors += _validate_no_new_finalizers(new.get('finalizers') or [], old.get('finalizers') or [])
@@ -145,7 +159,7 @@ def validate_metadata_update(new: _Metadata, old: _Metadata) -> list[FieldError]
         *validate_labels(new.get('labels') or {}, 'metadata.labels'),
         *validate_annotations(new.get('annotations') or {}, 'metadata.annotations'),
         *_validate_owners(new.get('ownerReferences') or []),
-        *_validate_finalizers(new.get('finalizers') or []),
+        *_validate_finalizers(resource, new.get('finalizers') or []),
     ]
 
 
