@@ -30,10 +30,11 @@ class ApiError(Exception):
     def __init__(self, code: int, reason: str, message: str, details: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.code, self.reason, self.message, self.details = code, reason, message, details
+        self.metadata: dict[str, Any] = {}  # a ListMeta
 
     def status(self) -> dict[str, Any]:
         status: dict[str, Any] = {
-            'kind': 'Status', 'apiVersion': 'v1', 'metadata': {}, 'status': 'Failure',
+            'kind': 'Status', 'apiVersion': 'v1', 'metadata': self.metadata, 'status': 'Failure',
             'message': self.message, 'reason': self.reason,
         }  # fmt: skip
         if self.details:

@@ -14,10 +14,15 @@ import msgspec
 from netkube.api.errors import bad_request
 from netkube.api.fielderrors import quoted
 from netkube.api.resources import (
+    CERTIFICATESIGNINGREQUESTS,
     EVENTS,
+    EVENTS_V1,
+    JOBS,
     NAMESPACES,
     NODES,
     PODS,
+    REPLICASETS,
+    REPLICATIONCONTROLLERS,
     SECRETS,
     SERVICES,
     CustomResource,
@@ -59,6 +64,13 @@ _READS: dict[Resource, dict[str, _Read]] = {
         'involvedObject.apiVersion', 'involvedObject.resourceVersion', 'involvedObject.fieldPath',
         'reason', 'reportingComponent', 'type',
     )} | {'source': _event_source},
+    JOBS: {'status.successful': lambda job: (job.get('status') or {}).get('succeeded', 0)},
+    CERTIFICATESIGNINGREQUESTS: {'spec.signerName': _path('spec.signerName')},
+    REPLICASETS: {'status.replicas': _path('status.replicas')},
+    REPLICATIONCONTROLLERS: {'status.replicas': _path('status.replicas')},
+    EVENTS_V1: {f'regarding.{name}': _path(f'regarding.{name}') for name in (
+        'kind', 'namespace', 'name', 'uid', 'apiVersion', 'resourceVersion', 'fieldPath',
+    )} | {name: _path(name) for name in ('reason', 'type', 'reportingController')},
 }
 # Kinds whose conversion function names the label only; the others print what they do know.
 _TERSE = {PODS, NODES, NAMESPACES, SECRETS, SERVICES, EVENTS}

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import zlib
 from typing import Any
+
+from msgspec.structs import replace
 
 from netkube.api.errors import ApiError, internal, no_such_path
 from netkube.apiserver import health
@@ -19,6 +22,8 @@ from netkube.apiserver.proxy import proxy
 from netkube.apiserver.registry import Registry
 from netkube.apiserver.request import Receive, Request, Send
 from netkube.apiserver.response import Response, Stream, error_response, warning_headers
+
+GZIP_ABOVE, GZIP_LEVEL = 128 << 10, 1  # bytes, and zlib's level: as kube-apiserver
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +40,7 @@ class HttpApi:
             return
         answer, warnings = await self._answer(scope, receive)
         if isinstance(answer, Response):
-            await send_response(answer, warnings, send)
+            await send_response(await compressed(scope, answer), warnings, send)
         else:
             await send_stream(answer, receive, send)
 
@@ -83,6 +88,18 @@ class HttpApi:
         except Exception as error:
             log.exception('websocket %s', scope['path'])
             await refuse_websocket(internal(f'{type(error).__name__}: {error}'), send)
+
+
+async def compressed(scope: dict[str, Any], answer: Response) -> Response:
+    """What is big, for a client that takes it (endpoints/handlers/responsewriters), compressed on a thread."""
+    if len(answer.body) <= GZIP_ABOVE or scope['method'] != 'GET':
+        return answer
+    accepted = next((value for name, value in scope['headers'] if name == b'accept-encoding'), b'')
+    if not any(one.strip().split(b';')[0] == b'gzip' for one in accepted.split(b',')):
+        return answer
+    body = await asyncio.to_thread(zlib.compress, answer.body, GZIP_LEVEL, zlib.MAX_WBITS | 16)
+    headers = (*answer.headers, (b'content-encoding', b'gzip'), (b'vary', b'Accept-Encoding'))
+    return replace(answer, body=body, headers=headers)
 
 
 async def send_response(answer: Response, warnings: tuple[str, ...], send: Send) -> None:

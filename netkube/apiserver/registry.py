@@ -67,6 +67,15 @@ class Registry:
             return self.store.list(prefix(resource, namespace))
         return list(self._matching(resource, namespace, selection))
 
+    def select_at(
+        self, resource: Resource, namespace: str, selection: Selection, revision: int
+    ) -> builtins.list[Entry]:
+        """The same at an older revision. Compacted."""
+        entries = self.store.list_at(prefix(resource, namespace), revision)
+        if selection.everything:
+            return entries
+        return [entry for entry in entries if selection.matches(self.storage.shown(resource, entry))]
+
     def _matching(self, resource: Resource, namespace: str, selection: Selection) -> Iterator[Entry]:
         name = selection.fields.exact('metadata.name')
         if name and (namespace or not resource.namespaced):

@@ -72,9 +72,12 @@ class Request(msgspec.Struct):
         parsed = parse_qs(query.decode(), keep_blank_values=True) if query else {}
         path = scope['path']
         raw = scope['raw_path'] + (b'?' + query if query else b'')
+        target = find_target(path, served)
+        if target is not None and '/watch/' in path and _without_watch(path.strip('/').split('/')):
+            target, parsed = _as_watch(target, parsed)
         return cls(
             scope.get('method', 'GET'), path, parsed, dict(scope['headers']),
-            user or ANONYMOUS, receive, find_target(path, served), raw_target=raw.decode('latin-1'),
+            user or ANONYMOUS, receive, target, raw_target=raw.decode('latin-1'),
         )  # fmt: skip
 
     @property
@@ -136,11 +139,25 @@ class Request(msgspec.Struct):
 def find_target(path: str, served: Served) -> Target | None:
     """What a path below /api/v1 or /apis/GROUP/VERSION names; None for other paths. ApiError 404."""
     parts = path.strip('/').split('/')
+    parts = _without_watch(parts) or parts
     if parts[0] == 'api' and len(parts) > 2:
         return _target(served, '', parts[1], parts[2:])
     if parts[0] == 'apis' and len(parts) > 3:
         return _target(served, parts[1], parts[2], parts[3:])
     return None
+
+
+def _without_watch(parts: list[str]) -> list[str] | None:
+    """/api/v1/watch/pods, the old form of ?watch=true; a name at the end selects one object. None for other paths."""
+    at = {'api': 2, 'apis': 3}.get(parts[0], 0)
+    return parts[:at] + parts[at + 1 :] if at and len(parts) > at + 1 and parts[at] == 'watch' else None
+
+
+def _as_watch(target: Target, query: dict[str, list[str]]) -> tuple[Target, dict[str, list[str]]]:
+    query = {**query, 'watch': ['true']}
+    if target.name:
+        query['fieldSelector'] = [f'metadata.name={target.name}']
+    return Target(target.resource, target.namespace), query
 
 
 def _target(served: Served, group: str, version: str, parts: list[str]) -> Target:

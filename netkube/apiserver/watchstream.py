@@ -9,6 +9,7 @@ import msgspec
 
 from netkube.api.errors import ApiError, gone
 from netkube.api.resources import Resource
+from netkube.apiserver.list import invalid_options
 from netkube.apiserver.registry import Registry, parse_resource_version
 from netkube.apiserver.representation import Representation, event_line
 from netkube.apiserver.request import Request
@@ -33,12 +34,15 @@ class WatchOptions(msgspec.Struct, frozen=True):
     def parse(cls, request: Request) -> WatchOptions:
         """ApiError 400, 422."""
         streaming = request.flag('sendInitialEvents')
-        if streaming and request.value('resourceVersionMatch') != 'NotOlderThan':
-            message = 'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: ' \
-                      'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan'  # fmt: skip
-            raise ApiError(422, 'Invalid', message)
+        if 'sendInitialEvents' in request.query and request.value('resourceVersionMatch') != 'NotOlderThan':
+            why = 'Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan'
+            raise invalid_options('resourceVersionMatch', why)
+        if 'sendInitialEvents' not in request.query and request.value('resourceVersionMatch'):
+            why = 'Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided'
+            raise invalid_options('resourceVersionMatch', why)
         bookmarks = request.flag('allowWatchBookmarks')
-        since = 0 if streaming else parse_resource_version(request.value('resourceVersion'))
+        asked = parse_resource_version(request.value('resourceVersion'))
+        since = 0 if streaming else asked
         timeout = request.number('timeoutSeconds') or DEFAULT_TIMEOUT_SECONDS
         return cls(since, timeout, bookmarks, streaming and bookmarks)
 

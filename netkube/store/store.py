@@ -56,6 +56,16 @@ class Store:
         end = bisect_left(keys, prefix + '\U0010ffff', start)
         return [self._entries[key] for key in keys[start:end]]
 
+    def list_at(self, prefix: str, revision: int) -> list[Entry]:
+        """What ``list`` gave at an older revision. Compacted when the changes since then are not all remembered."""
+        entries = {entry.key: entry for entry in self.list(prefix)}
+        for event in reversed(self._history.since(revision, self.revision, prefix)):
+            if event.previous is None:
+                del entries[event.entry.key]
+            else:
+                entries[event.entry.key] = event.previous
+        return [entries[key] for key in sorted(entries)]
+
     def create(self, key: str, value: bytes, decoded: Any = None) -> Entry:
         """A new key, at ``self.revision + 1``. KeyExists."""
         if key in self._entries:
@@ -89,7 +99,7 @@ class Store:
         backlog = self._history.since(since, self.revision, prefix)
         if durable:
             backlog = [event for event in backlog if event.revision <= self._durable_revision]
-        watch = Watch(prefix, backlog, durable)
+        watch = Watch(prefix, since, backlog, durable)
         self._watches.append(watch)
         return watch
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from netkube.store.errors import Compacted
 
-BUFFERED = 10_000  # events a watch may lag behind before it is cut off
+BUFFERED, BUFFERED_BYTES = 10_000, 16 << 20  # a watch may lag behind so far before it is cut off
 
 
 class Entry:
@@ -39,21 +39,25 @@ class Event:
 
 
 class Watch:
-    """Async iterator of events. It ends after ``close``; Compacted when its reader was too slow."""
+    """Async iterator of the events after revision ``since``. It ends after ``close``; Compacted when its reader was too slow."""
 
-    def __init__(self, prefix: str, backlog: list[Event], durable: bool) -> None:
-        self.prefix, self.durable = prefix, durable
+    def __init__(self, prefix: str, since: int, backlog: list[Event], durable: bool) -> None:
+        self.prefix, self.since, self.durable = prefix, since, durable
         self.closed = False
         self._events: deque[Event] = deque(backlog)
+        self._bytes = sum(len(event.entry.value) for event in backlog)
         self._overflowed_at = 0
         self._waiter: asyncio.Future[None] | None = None
 
     def push(self, event: Event) -> None:
-        if len(self._events) >= BUFFERED:
+        if self.closed or event.revision <= self.since:
+            return
+        self._bytes += len(event.entry.value)
+        if len(self._events) >= BUFFERED or self._bytes > BUFFERED_BYTES:
             self._overflowed_at = event.revision
             self._events.clear()
             self.closed = True
-        elif not self.closed:
+        else:
             self._events.append(event)
         self.wake()
 
@@ -65,6 +69,7 @@ class Watch:
         """All events that are there now, taken out."""
         events = list(self._events)
         self._events.clear()
+        self._bytes = 0
         return events
 
     async def wait(self) -> bool:
@@ -82,7 +87,9 @@ class Watch:
     async def __anext__(self) -> Event:
         while await self.wait():
             if self._events:
-                return self._events.popleft()
+                event = self._events.popleft()
+                self._bytes -= len(event.entry.value)
+                return event
         raise StopAsyncIteration
 
     def wake(self) -> None:
