@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from netkube.api.errors import ApiError, forbidden, not_found
 from netkube.api.meta import Object
-from netkube.api.resources import NAMESPACES, PODS, SERVICEACCOUNTS, Resource
-from netkube.apiserver.storage import Storage
+from netkube.api.resources import NAMESPACES, PODS, PRIORITYCLASSES, SERVICEACCOUNTS, Resource
+from netkube.apiserver.storage import Storage, prefix
 
 IMMORTAL_NAMESPACES = ('default', 'kube-system', 'kube-public')
 NOT_READY, UNREACHABLE = 'node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable'
@@ -71,12 +71,15 @@ def set_service_account(storage: Storage, pod: Object) -> None:
 
 
 def set_priority(storage: Storage, pod: Object) -> None:
-    """Priority: there are no PriorityClasses but Kubernetes' own two."""
+    """Priority: that of the PriorityClass the Pod names, or of the one that is everyone's."""
     spec = pod['spec']
-    name = spec.get('priorityClassName', '')
-    if name and name not in SYSTEM_PRIORITIES:
-        raise forbidden(PODS, pod['metadata'].get('name', ''), f'no PriorityClass with name {name} was found')
-    priority = SYSTEM_PRIORITIES.get(name, 0)
+    found = find_priority_class(storage, spec.get('priorityClassName', ''))
+    if found is None and spec.get('priorityClassName'):
+        why = f'no PriorityClass with name {spec["priorityClassName"]} was found'
+        raise forbidden(PODS, pod['metadata'].get('name', ''), why)
+    priority = found.get('value', 0) if found is not None else 0
+    if found is not None:
+        spec['priorityClassName'] = found['metadata']['name']
     if spec.get('priority') not in (None, priority):
         why = (
             f'the integer value of priority ({spec["priority"]}) must not be provided in pod spec; '
@@ -84,7 +87,19 @@ def set_priority(storage: Storage, pod: Object) -> None:
         )
         raise forbidden(PODS, pod['metadata'].get('name', ''), why)
     spec['priority'] = priority
-    spec.setdefault('preemptionPolicy', 'PreemptLowerPriority')
+    spec.setdefault('preemptionPolicy', (found or {}).get('preemptionPolicy', 'PreemptLowerPriority'))
+
+
+def find_priority_class(storage: Storage, name: str) -> Object | None:
+    """By name; without one the global default, of several the lowest."""
+    if name in SYSTEM_PRIORITIES:
+        return {'metadata': {'name': name}, 'value': SYSTEM_PRIORITIES[name]}
+    if name:
+        entry = storage.find(PRIORITYCLASSES, None, name)
+        return storage.object(entry) if entry is not None else None
+    classes = map(storage.object, storage.store.list(prefix(PRIORITYCLASSES)))
+    defaults = [one for one in classes if one.get('globalDefault')]
+    return min(defaults, key=lambda one: one.get('value', 0), default=None)
 
 
 def add_tolerations(storage: Storage, pod: Object) -> None:

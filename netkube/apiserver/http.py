@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import zlib
 from typing import Any
 
@@ -18,6 +19,7 @@ from netkube.apiserver.connect import KubeletOf, connect, refuse_plain_http
 from netkube.apiserver.discovery import discover
 from netkube.apiserver.handlers import HANDLERS, Answer
 from netkube.apiserver.logs import log_stream
+from netkube.apiserver.metrics import CONTENT_TYPE, Metrics, labels_of
 from netkube.apiserver.proxy import proxy
 from netkube.apiserver.registry import Registry
 from netkube.apiserver.request import Receive, Request, Send
@@ -32,41 +34,48 @@ class HttpApi:
     """The ASGI application. ``kubelet_of(node)`` is the node's agent; ApiError when there is none."""
 
     def __init__(self, registry: Registry, kubelet_of: KubeletOf) -> None:
-        self._registry, self._kubelet_of = registry, kubelet_of
+        self._registry, self._kubelet_of, self._metrics = registry, kubelet_of, Metrics()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope['type'] == 'websocket':
             await self._connect(scope, receive, send)
             return
-        answer, warnings = await self._answer(scope, receive)
+        began = time.monotonic()
+        request, answer = await self._answer(scope, receive)
+        labels = labels_of(request, scope['method'])
         if isinstance(answer, Response):
+            self._metrics.answered(labels, answer.code, time.monotonic() - began)
+            warnings = request.warnings if request is not None else ()
             await send_response(await compressed(scope, answer), warnings, send)
-        else:
+            return
+        self._metrics.answered(labels, 200, time.monotonic() - began)
+        with self._metrics.running(labels):
             await send_stream(answer, receive, send)
 
-    async def _answer(self, scope: dict[str, Any], receive: Receive) -> tuple[Answer, tuple[str, ...]]:
-        """The one place where failures become answers."""
-        warnings: tuple[str, ...] = ()
+    async def _answer(self, scope: dict[str, Any], receive: Receive) -> tuple[Request | None, Answer]:
+        """The request, None when it is none, and its answer. The one place where failures become answers."""
+        request: Request | None = None
         try:
             request = Request.parse(scope, receive, self._registry.storage.served)
             answer = await self._handle(request)
-            warnings = request.warnings
             if isinstance(answer, Response) and answer.revision:
                 await self._registry.store.durable(answer.revision)
-            return answer, warnings
+            return request, answer
         except ApiError as error:
-            return error_response(error), warnings
+            return request, error_response(error)
         except ConnectionResetError as error:
-            return error_response(internal(str(error))), warnings
+            return request, error_response(internal(str(error)))
         except Exception as error:
             log.exception('%s %s', scope.get('method'), scope['path'])
-            return error_response(internal(f'{type(error).__name__}: {error}')), warnings
+            return request, error_response(internal(f'{type(error).__name__}: {error}'))
 
     async def _handle(self, request: Request) -> Answer:
         if request.target is None:
             check = health.find_check(request.path)
             if check is not None:
                 return health.health(request, self._registry.storage, *check)
+            if request.path == '/metrics':
+                return Response(self._metrics.text(self._registry.storage), content_type=CONTENT_TYPE)
             return discover(request, self._registry.storage.served)
         if request.target.subresource == 'log':
             return await log_stream(self._registry, self._kubelet_of, request, request.target)

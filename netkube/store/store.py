@@ -8,6 +8,7 @@ a write to the outside waits for it, in-process readers need not. The interface 
 from __future__ import annotations
 
 import asyncio
+import builtins
 import os
 from bisect import bisect_left, insort
 from concurrent.futures import ThreadPoolExecutor
@@ -56,7 +57,7 @@ class Store:
         end = bisect_left(keys, prefix + '\U0010ffff', start)
         return [self._entries[key] for key in keys[start:end]]
 
-    def list_at(self, prefix: str, revision: int) -> list[Entry]:
+    def list_at(self, prefix: str, revision: int) -> builtins.list[Entry]:
         """What ``list`` gave at an older revision. Compacted when the changes since then are not all remembered."""
         entries = {entry.key: entry for entry in self.list(prefix)}
         for event in reversed(self._history.since(revision, self.revision, prefix)):

@@ -39,7 +39,7 @@ class Event:
 
 
 class Watch:
-    """Async iterator of the events after revision ``since``. It ends after ``close``; Compacted when its reader was too slow."""
+    """Async iterator of the events after ``since``. It ends after ``close``; Compacted when its reader was too slow."""
 
     def __init__(self, prefix: str, since: int, backlog: list[Event], durable: bool) -> None:
         self.prefix, self.since, self.durable = prefix, since, durable

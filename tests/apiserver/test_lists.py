@@ -114,7 +114,8 @@ async def test_metadata_only(api: ServedApi) -> None:
     await make(api, 'a', key='value')
     accept = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1'
     listed = (await api.request('GET', PATH, accept=accept)).json
-    assert listed['kind'] == 'PartialObjectMetadataList' and set(listed['items'][0]) == {'apiVersion', 'kind', 'metadata'}
+    assert listed['kind'] == 'PartialObjectMetadataList'
+    assert set(listed['items'][0]) == {'apiVersion', 'kind', 'metadata'}
 
 
 async def test_two_versions_of_an_event_are_one(api: ServedApi) -> None:
