@@ -247,6 +247,22 @@ def queries_per_second(prefix: list[str], address: str, port: int, queries: Path
     return float(match[1])
 
 
+def measure_api() -> list[Row]:
+    """Writes, lists and watches over the unix socket; the client has the same cores."""
+    with cluster():
+        words = [sys.executable, str(HERE / 'api_load.py'), API_SOCKET]
+        found = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    ms = {name: f'{value * 1000:.1f} ms' for name, value in found.items() if name not in ('writes', 'list bytes')}
+    return [
+        Row('API writes, 20 connections, each durable', f'{found["writes"]:,.0f}/s, p50 {ms["write p50"]}, '
+            f'p99 {ms["write p99"]}', '1,000/s, p99 50 ms', 'kube-apiserver + etcd 205/s'),
+        Row('list of 10,000 Pods, warm', f'{ms["list"]} ({found["list bytes"] / 2**20:.1f} MiB)', '300 ms'),
+        Row('a write to its event at one watcher', f'p50 {ms["event p50"]}, p99 {ms["event p99"]}', 'p99 5 ms'),
+        Row('a write to its event at 1,000 watchers', f'p50 {ms["fan-out p50"]}, p99 {ms["fan-out p99"]}',
+            'p99 100 ms'),
+    ]  # fmt: skip
+
+
 MEASUREMENTS = {
     'start': measure_start,
     'memory': measure_memory,
@@ -254,6 +270,7 @@ MEASUREMENTS = {
     'connections': measure_connections,
     'dns': measure_dns,
     'commandline': measure_command_line,
+    'api': measure_api,
 }
 
 

@@ -106,7 +106,7 @@ class Representation(msgspec.Struct, frozen=True):
 
     def _shown(self, storage: Storage, resource: Resource, obj: Object) -> Object:
         if self.form == 'Table':
-            metadata = {'resourceVersion': obj['metadata']['resourceVersion']}
+            metadata = {'resourceVersion': obj['metadata'].get('resourceVersion', '')}  # a dry run has none
             return self._table(storage, resource, [obj], metadata)
         return self._partial(obj) if self.form else obj
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from netkube.api.openapi import openapi_v2, openapi_v3
-from netkube.api.resources import ALL
+from netkube.api.resources import ALL, stored_only
 
 
 def of_version(version):
@@ -51,3 +52,11 @@ def test_schemas_are_kubernetes_own():
     assert containers['type'] == 'array'
     assert schemas['io.k8s.apimachinery.pkg.util.intstr.IntOrString']['format'] == 'int-or-string'
     assert '"null"' not in json.dumps(schemas)
+
+
+def test_the_documentation_names_every_kind():
+    text = (Path(__file__).parents[2] / 'docs' / 'api-groups.md').read_text()
+    for resource in ALL:
+        assert f'| {resource.plural} | {resource.kind} | {resource.version} |' in text, resource
+        if stored_only(resource):
+            assert 'stored only' in next(line for line in text.splitlines() if line.startswith(f'| {resource.plural} '))

@@ -113,14 +113,38 @@ def _mutate(draw: Any, value: Any) -> None:
         return
 
 
+# Where each seed belongs, by its place in SEEDS.
+HOMES = ['/api/v1/namespaces/default/pods', '/apis/apps/v1/namespaces/default/deployments',
+         '/apis/batch/v1/namespaces/default/cronjobs', '/api/v1/namespaces/default/services',
+         '/api/v1/namespaces/default/configmaps', '/apis/example.com/v1/namespaces/default/widgets',
+         '/apis/networking.k8s.io/v1/namespaces/default/ingresses',
+         '/api/v1/namespaces/default/persistentvolumeclaims',
+         '/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers',
+         '/apis/policy/v1/namespaces/default/poddisruptionbudgets',
+         '/apis/apiextensions.k8s.io/v1/customresourcedefinitions']  # fmt: skip
+
+
 @st.composite
 def requests(draw: Any) -> tuple[str, str, str, dict[bytes, bytes], bytes]:
-    method = draw(st.sampled_from(('GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS', 'BREW')))
+    """Two of three are sensible but for their bodies; the others are anything."""
     names = draw(st.lists(st.sampled_from(sorted(QUERIES)), max_size=3, unique=True))
     query = '&'.join(f'{name}={draw(st.sampled_from(QUERIES[name]))}' for name in names)
-    headers = {b'accept': draw(st.sampled_from(ACCEPTS)).encode(), b'content-type': draw(st.sampled_from(TYPES)).encode(),
+    if draw(st.integers(0, 2)) == 0:
+        method = draw(st.sampled_from(('GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS', 'BREW')))
+        path, type_, body = draw(st.sampled_from(PATHS)), draw(st.sampled_from(TYPES)), draw(bodies())
+    else:
+        number = draw(st.integers(0, len(HOMES) - 1))
+        method = draw(st.sampled_from(('POST', 'POST', 'POST', 'PUT', 'PATCH', 'GET', 'DELETE')))
+        path = HOMES[number] + ('' if method == 'POST' or draw(st.integers(0, 5)) == 0 else '/a')
+        type_ = draw(st.sampled_from(TYPES[2:5])) if method == 'PATCH' else TYPES[0]
+        value = copy.deepcopy(SEEDS[number])
+        for _ in range(draw(st.integers(0, 2))):
+            _mutate(draw, value)
+        body = json.dumps(value).encode() if method != 'DELETE' else b''
+        query = query if draw(st.integers(0, 3)) == 0 else ''
+    headers = {b'accept': draw(st.sampled_from(ACCEPTS)).encode(), b'content-type': type_.encode(),
                b'accept-encoding': b'gzip'}  # fmt: skip
-    return method, draw(st.sampled_from(PATHS)), query, headers, draw(bodies())
+    return method, path, query, headers, body
 
 
 async def ask(api: HttpApi, method: str, path: str, query: str, headers: dict[bytes, bytes], body: bytes) -> int:
