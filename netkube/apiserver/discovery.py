@@ -256,11 +256,17 @@ def _openapi_v3(api_version: str, request: Request, served: Served) -> Response:
 
 
 def _openapi_v2(request: Request, served: Served) -> Response:
-    """Always JSON: kubectl asks for protobuf as well, and reads what the answer says it is."""
+    """JSON, or protobuf for kubectl, which reads nothing else."""
+    from netkube.api import openapiproto
     from netkube.api.openapi import openapi_v2
 
-    body = encode(openapi_v2(served.all()))
-    return tagged(request, Response(body, content_type=JSON), content_tag(body))
+    document = openapi_v2(served.all())
+    accepted = {one.split(b';')[0].strip().decode('latin-1') for one in request.headers.get(b'accept', b'').split(b',')}
+    if accepted & set(openapiproto.ASKED_FOR):
+        body, media_type = openapiproto.encode_document(document), openapiproto.MEDIA_TYPE.encode()
+    else:
+        body, media_type = encode(document), JSON
+    return tagged(request, Response(body, content_type=media_type), content_tag(body))
 
 
 DISCOVERY: dict[str, Discover] = {

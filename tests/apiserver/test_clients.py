@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import textwrap
 from typing import Any
 
@@ -114,3 +115,13 @@ def watch_with_the_official_client(api: ServedApi) -> list[Any]:
     core.delete_namespaced_pod('a', 'default')
     stream = watch.Watch().stream(core.list_namespaced_pod, 'default', resource_version=version, timeout_seconds=1)
     return [(event['type'], event['object'].metadata.name) for event in stream]
+
+
+async def test_a_list_is_validated_by_the_openapi_document_in_protobuf(api: ServedApi) -> None:
+    """kubectl checks the items of a List itself, by what it reads from /openapi/v2."""
+    item = {'apiVersion': 'v1', 'kind': 'ConfigMap', 'metadata': {'name': 'c'}, 'data': {'a': 'b'}}
+    manifest = {'apiVersion': 'v1', 'kind': 'List', 'items': [item]}
+    assert 'configmap/c created' in await api.kubectl('apply', '-f', '-', stdin=json.dumps(manifest))
+    item['what'] = {}
+    refused = await api.kubectl('apply', '-f', '-', stdin=json.dumps(manifest), code=1)
+    assert 'unknown field "what"' in refused

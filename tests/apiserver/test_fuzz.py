@@ -19,7 +19,7 @@ from netkube.testing import memory_api
 
 REQUESTS = 5_000
 SECONDS = 10
-# A 504 says that a version is still to come, a 501 or 503 that nobody is there who could do it: not this server's fault.
+# 504: a version that is still to come; 501 and 503: nobody is there who could do it.
 ALLOWED_5XX = {501, 503, 504}
 
 SCHEMA = {'type': 'object', 'properties': {'spec': {'type': 'object', 'properties': {

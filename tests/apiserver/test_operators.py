@@ -58,7 +58,8 @@ OPERATOR = textwrap.dedent("""
 async def test_a_kopf_operator_reconciles_a_custom_resource(api: ServedApi, tmp_path: Path) -> None:
     await api.registry.create(CUSTOMRESOURCEDEFINITIONS, CRD)
     (tmp_path / 'operator.py').write_text(OPERATOR)
-    command = (sys.executable, '-m', 'kopf', 'run', '--namespace=default', '--standalone', str(tmp_path / 'operator.py'))
+    options = ('--namespace=default', '--standalone', str(tmp_path / 'operator.py'))
+    command = (sys.executable, '-m', 'kopf', 'run', *options)
     log = (tmp_path / 'kopf.log').open('wb')
     process = await asyncio.create_subprocess_exec(
         *command, env=os.environ | api.environment, stdout=log, stderr=asyncio.subprocess.STDOUT
