@@ -44,6 +44,6 @@ def parse_targets(words: tuple[str, ...]) -> list[Target]:
 def _expand(word: str) -> list[Resource]:
     kinds: list[Resource] = []
     for part in word.split(','):
-        in_category = [resource for resource in resources.ALL if part in resource.categories]
+        in_category = [resource for resource in resources.STORED if part in resource.categories]
         kinds += in_category or [parse_resource(part)]
     return kinds

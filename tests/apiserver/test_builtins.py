@@ -82,7 +82,7 @@ async def test_kubectl_applies_and_shows_them(api: ServedApi) -> None:
     assert shown['sc'][:3] == ['NAME', 'PROVISIONER', 'RECLAIMPOLICY']
     assert shown['hpa'][:3] == ['NAME', 'REFERENCE', 'TARGETS'] and shown['quota'][:3] == ['NAME', 'REQUEST', 'LIMIT']
     described = await api.kubectl('describe', 'sts/a')
-    assert 'Replicas:           1 desired | 0 total' in described
+    assert '1 desired | 0 total' in described
     await api.kubectl('scale', 'sts/a', '--replicas=2')
 
 
