@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from typing import Any
@@ -144,3 +145,23 @@ async def test_two_versions_of_an_autoscaler_are_one(api: ServedApi) -> None:
     target = {'type': 'Utilization', 'averageUtilization': 60}
     assert second['spec']['metrics'] == [{'type': 'Resource', 'resource': {'name': 'cpu', 'target': target}}]
     assert 'cpu: <unknown>/60%' in await api.kubectl('get', 'hpa')
+
+
+async def test_a_watcher_that_does_not_read_is_dropped_with_410(api: ServedApi) -> None:
+    await make(api, 'a')
+    reader, writer = await asyncio.open_unix_connection(str(api.socket), limit=1 << 24)
+    query = f'watch=true&resourceVersion={api.registry.store.revision}'
+    writer.write(f'GET {PATH}?{query} HTTP/1.1\r\nhost: x\r\n\r\n'.encode())
+    await reader.readuntil(b'\r\n\r\n')
+    writer.transport.pause_reading()
+    for number in range(300):
+        await api.registry.patch(CONFIGMAPS, 'default', 'a', {'data': {'text': str(number) + 'x' * 100_000}})
+        await api.registry.store.durable(api.registry.store.revision)
+        await asyncio.sleep(0)
+    writer.transport.resume_reading()
+    seen, last = 0, b''
+    while b'"ERROR"' not in last:
+        last = await asyncio.wait_for(reader.readuntil(b'\n'), 10)
+        seen += b'"MODIFIED"' in last
+    assert b'"reason":"Expired","code":410' in last and seen < 300
+    writer.close()
