@@ -98,11 +98,12 @@ ENDPOINTSLICES = Resource('discovery.k8s.io', 'v1', 'endpointslices', 'EndpointS
 SERVICECIDRS = Resource('networking.k8s.io', 'v1', 'servicecidrs', 'ServiceCIDR', False, subresources=('status',))
 IPADDRESSES = Resource('networking.k8s.io', 'v1', 'ipaddresses', 'IPAddress', False, ('ip',))
 LEASES = Resource('coordination.k8s.io', 'v1', 'leases', 'Lease', True)
+PRIORITYCLASSES = Resource('scheduling.k8s.io', 'v1', 'priorityclasses', 'PriorityClass', False, ('pc',))
 
 # What a cluster cannot be without: these kinds' types are read at start (``netkube.api.schema``).
 FIRST: tuple[Resource, ...] = (
     NAMESPACES, NODES, PODS, SERVICES, ENDPOINTS, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS,
-    DEPLOYMENTS, REPLICASETS, ENDPOINTSLICES, LEASES, SERVICECIDRS, IPADDRESSES,
+    DEPLOYMENTS, REPLICASETS, ENDPOINTSLICES, LEASES, SERVICECIDRS, IPADDRESSES, PRIORITYCLASSES,
 )  # fmt: skip
 
 _STATUS, _SCALED = ('status',), ('status', 'scale')
@@ -140,7 +141,6 @@ CSISTORAGECAPACITIES = Resource('storage.k8s.io', 'v1', 'csistoragecapacities', 
 VOLUMEATTRIBUTESCLASSES = Resource(
     'storage.k8s.io', 'v1', 'volumeattributesclasses', 'VolumeAttributesClass', False, ('vac',)
 )
-PRIORITYCLASSES = Resource('scheduling.k8s.io', 'v1', 'priorityclasses', 'PriorityClass', False, ('pc',))
 RUNTIMECLASSES = Resource('node.k8s.io', 'v1', 'runtimeclasses', 'RuntimeClass', False)
 CERTIFICATESIGNINGREQUESTS = Resource(
     'certificates.k8s.io', 'v1', 'certificatesigningrequests', 'CertificateSigningRequest', False, ('csr',), (),
@@ -191,7 +191,7 @@ ALL: tuple[Resource, ...] = (
     *FIRST, LIMITRANGES, PERSISTENTVOLUMES, PERSISTENTVOLUMECLAIMS, PODTEMPLATES, REPLICATIONCONTROLLERS,
     RESOURCEQUOTAS, CONTROLLERREVISIONS, DAEMONSETS, STATEFULSETS, JOBS, CRONJOBS, HORIZONTALPODAUTOSCALERS,
     HORIZONTALPODAUTOSCALERS_V1, PODDISRUPTIONBUDGETS, INGRESSES, INGRESSCLASSES, STORAGECLASSES, VOLUMEATTACHMENTS,
-    CSIDRIVERS, CSINODES, CSISTORAGECAPACITIES, VOLUMEATTRIBUTESCLASSES, PRIORITYCLASSES, RUNTIMECLASSES,
+    CSIDRIVERS, CSINODES, CSISTORAGECAPACITIES, VOLUMEATTRIBUTESCLASSES, RUNTIMECLASSES,
     CERTIFICATESIGNINGREQUESTS, MUTATINGWEBHOOKCONFIGURATIONS, VALIDATINGWEBHOOKCONFIGURATIONS,
     VALIDATINGADMISSIONPOLICIES, VALIDATINGADMISSIONPOLICYBINDINGS, MUTATINGADMISSIONPOLICIES,
     MUTATINGADMISSIONPOLICYBINDINGS, APISERVICES, CUSTOMRESOURCEDEFINITIONS, FLOWSCHEMAS, PRIORITYLEVELCONFIGURATIONS,

@@ -43,6 +43,8 @@ def namespace_terminating(resource: Resource, name: str, namespace: str) -> ApiE
 def check_deletion(resource: Resource, name: str) -> None:
     if resource is NAMESPACES and name in IMMORTAL_NAMESPACES:
         raise forbidden(NAMESPACES, name, 'this namespace may not be deleted')
+    if resource is PRIORITYCLASSES and name in SYSTEM_PRIORITIES:
+        raise forbidden(PRIORITYCLASSES, name, 'this is a system priority class and cannot be deleted')
 
 
 def admit_create(storage: Storage, resource: Resource, obj: Object) -> None:

@@ -1,4 +1,4 @@
-"""What every cluster has: the system's namespaces, the Service ``kubernetes`` and the ServiceCIDR ``kubernetes``.
+"""What every cluster has: system namespaces and priorities, Service and ServiceCIDR ``kubernetes``.
 
 k8s.io/kubernetes pkg/controlplane/controller (systemnamespaces, kubernetesservice, defaultservicecidr).
 """
@@ -9,12 +9,41 @@ from collections.abc import Sequence
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object
-from netkube.api.resources import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, SERVICECIDRS, SERVICES, Resource
+from netkube.api.resources import (
+    ENDPOINTS,
+    ENDPOINTSLICES,
+    NAMESPACES,
+    PRIORITYCLASSES,
+    SERVICECIDRS,
+    SERVICES,
+    Resource,
+)
+from netkube.apiserver.admission import SYSTEM_PRIORITIES
 from netkube.apiserver.servicecidrs import DEFAULT
 from netkube.client.interface import Client
 
 SYSTEM_NAMESPACES = ('default', 'kube-system', 'kube-public', 'kube-node-lease')
 SERVICE = 'kubernetes'
+
+
+# pkg/apis/scheduling/v1/helpers.go
+PRIORITY_CLASSES = {
+    'system-node-critical': 'Used for system critical pods that must not be moved from their current node.',
+    'system-cluster-critical': 'Used for system critical pods that must run in the cluster, but can be moved to '
+                               'another node if necessary.',
+}  # fmt: skip
+
+
+async def ensure_priority_classes(client: Client) -> None:
+    for name, description in PRIORITY_CLASSES.items():
+        value = SYSTEM_PRIORITIES[name]
+        try:
+            await client.create(
+                PRIORITYCLASSES, {'metadata': {'name': name}, 'value': value, 'description': description}
+            )
+        except ApiError as error:
+            if error.reason != 'AlreadyExists':
+                raise
 
 
 async def ensure_namespaces(client: Client) -> None:

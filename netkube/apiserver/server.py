@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from netkube.api.errors import ApiError
-from netkube.apiserver.bootstrap import ensure_namespaces
+from netkube.apiserver.bootstrap import ensure_namespaces, ensure_priority_classes
 from netkube.apiserver.expiry import expire_events
 from netkube.apiserver.http import HttpApi, KubeletOf
 from netkube.apiserver.registry import Registry
@@ -44,6 +44,7 @@ class ApiServer:
             tasks.create_task(expire_events(self.registry.storage), name='event expiry')
             try:
                 await ensure_namespaces(self.registry)
+                await ensure_priority_classes(self.registry)
                 await asyncio.Event().wait()
             finally:
                 await self.stop()

@@ -166,6 +166,15 @@ async def test_a_pod_gets_the_priority_of_its_class(registry: Registry) -> None:
     assert (pod['spec']['priority'], pod['spec']['preemptionPolicy']) == (7, 'Never')
 
 
+async def test_the_system_has_its_priority_classes(api: ServedApi) -> None:
+    shown = (await api.kubectl('get', 'pc', '--no-headers')).splitlines()
+    assert [line.split()[:2] for line in shown] == [
+        ['system-cluster-critical', '2000000000'], ['system-node-critical', '2000001000'],
+    ]  # fmt: skip
+    refused = await api.kubectl('delete', 'pc', 'system-node-critical', code=1)
+    assert 'this is a system priority class and cannot be deleted' in refused
+
+
 async def test_health_and_metrics(api: ServedApi) -> None:
     verbose = await api.request('GET', '/readyz?verbose')
     assert verbose.body.decode().splitlines() == ['[+]ping ok', '[+]log ok', '[+]etcd ok', 'readyz check passed']
