@@ -61,10 +61,10 @@ _TABLES: dict[Resource, Table] = {
         AGE,
     ), network.print_endpointslice),
     resources.SERVICECIDRS: ((
-        _NAME, Column('CIDRs', 'io.k8s.api.networking.v1.ServiceCIDRSpec.cidrs'), _AGE,
+        NAME, Column('CIDRs', 'io.k8s.api.networking.v1.ServiceCIDRSpec.cidrs'), AGE,
     ), network.print_servicecidr),
     resources.IPADDRESSES: ((
-        _NAME, Column('ParentRef', 'io.k8s.api.networking.v1.IPAddressSpec.parentRef'), _AGE,
+        NAME, Column('ParentRef', 'io.k8s.api.networking.v1.IPAddressSpec.parentRef'), AGE,
     ), network.print_ipaddress),
     resources.NODES: ((
         NAME,
