@@ -11,10 +11,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from netkube.apiserver.portforward import as_tokens
-from netkube.apiserver.request import User
+from netkube.apiserver.user import AUTHENTICATED, MASTERS, User
 
 IDLE_SECONDS = 90  # as kube-apiserver's http.Server
-MASTERS = User('system:admin', ('system:masters', 'system:authenticated'))
+ROOT = User('system:admin', (MASTERS, AUTHENTICATED))
 
 
 def is_wanted(record: logging.LogRecord) -> bool:
@@ -62,7 +62,7 @@ def peer_identity(transport: asyncio.BaseTransport) -> User | None:
     """The unix socket belongs to root alone; over TLS it is the certificate's subject; None without one."""
     tls = transport.get_extra_info('ssl_object')
     if tls is None:
-        return MASTERS
+        return ROOT
     certificate = tls.getpeercert()
     if not certificate:
         return None
@@ -71,4 +71,4 @@ def peer_identity(transport: asyncio.BaseTransport) -> User | None:
         for name, value in attributes:
             subject.setdefault(name, []).append(value)
     names = subject.get('commonName') or []
-    return User(names[0], (*subject.get('organizationName', ()), 'system:authenticated')) if names else None
+    return User(names[0], (*subject.get('organizationName', ()), AUTHENTICATED)) if names else None

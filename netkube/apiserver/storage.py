@@ -14,8 +14,9 @@ import msgspec
 
 from netkube.api.errors import already_exists, not_found
 from netkube.api.meta import Object, utc_now
-from netkube.api.resources import SERVICES, Resource
+from netkube.api.resources import RBAC_KINDS, SERVICES, Resource
 from netkube.apiserver.allocation import ServiceAllocator
+from netkube.apiserver.rbac import RoleIndex
 from netkube.store.store import Entry, Store
 
 encode = msgspec.json.Encoder().encode
@@ -41,11 +42,20 @@ class Storage:
 
     def __init__(self, store: Store, services: ServiceAllocator, now: Callable[[], datetime] = utc_now) -> None:
         self.store, self.services, self.now = store, services, now
+        self.roles = RoleIndex(self.find_object, self.objects)
         for entry in store.list(prefix(SERVICES)):
             services.changed(None, decode(entry.value))
 
     def find(self, resource: Resource, namespace: str | None, name: str) -> Entry | None:
         return self.store.get(key(resource, namespace, name))
+
+    def find_object(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
+        entry = self.find(resource, namespace, name)
+        return self.object(entry) if entry is not None else None
+
+    def objects(self, resource: Resource) -> list[Object]:
+        """All of a kind: shared, read-only."""
+        return [self.object(entry) for entry in self.store.list(prefix(resource))]
 
     def get(self, resource: Resource, namespace: str | None, name: str) -> Entry:
         """ApiError 404 when there is none."""
@@ -102,3 +112,5 @@ class Storage:
     def _changed(self, resource: Resource, old: Object | None, new: Object | None) -> None:
         if resource is SERVICES:
             self.services.changed(old, new)
+        elif resource in RBAC_KINDS:
+            self.roles.changed(resource, old, new)

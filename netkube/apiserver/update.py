@@ -14,6 +14,7 @@ from netkube.api.resources import ENDPOINTS, EVENTS, LEASES, NAMESPACES, SERVICE
 from netkube.api.strategies import prepare_status_update, prepare_update
 from netkube.api.validation import validate_status_update, validate_update
 from netkube.apiserver.create import create
+from netkube.apiserver.escalation import check_escalation
 from netkube.apiserver.storage import Storage
 from netkube.store.store import Entry
 
@@ -34,6 +35,7 @@ def update(storage: Storage, resource: Resource, obj: Object, *, dry_run: bool =
     apply_defaults(resource, obj)
     prepare_update(resource, obj, old)
     check(resource, obj, old, validate_update)
+    check_escalation(storage.roles, resource, obj, old)
     if resource is SERVICES:
         storage.services.fill(obj)
     return store_update(storage, resource, obj, current, dry_run=dry_run)

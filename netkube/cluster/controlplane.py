@@ -91,7 +91,10 @@ class ControlPlane:
     def __init__(self, config: ClusterConfig) -> None:
         self._config = config
         self._plan = plan = AddressPlan.of(config.pod_cidr, config.service_cidr)
-        self._registry = Registry(Store(config.database), service_cidr=config.service_cidr)
+        self._registry = Registry(
+            Store(config.database), service_cidr=config.service_cidr,
+            issuer=f'https://kubernetes.default.svc.{config.domain}', signing_key=Pki(config.pki).signing_key,
+        )  # fmt: skip
         self._server = ApiServer(self._registry, self._kubelet_of)
         self._informers = Informers(self._registry)
         self._network = NodeNetwork(node_network_config(config, plan))

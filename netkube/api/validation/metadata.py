@@ -11,10 +11,11 @@ from netkube.api.names import (
     is_dns_1035_label,
     is_dns_label,
     is_dns_subdomain,
+    is_path_segment,
     is_qualified_name,
     without_trailing_dash,
 )
-from netkube.api.resources import EVENTS, NAMESPACES, SERVICES, Resource
+from netkube.api.resources import EVENTS, NAMESPACES, RBAC_KINDS, SERVICES, Resource
 from netkube.api.validation.labels import validate_labels
 
 IMMUTABLE = 'field is immutable'
@@ -24,6 +25,7 @@ _NAME_FORMATS: dict[Resource, Callable[[str], list[str]]] = {
     NAMESPACES: is_dns_label,
     SERVICES: is_dns_1035_label,
     EVENTS: lambda name: [],
+    **dict.fromkeys(RBAC_KINDS, is_path_segment),
 }
 _Metadata = Mapping[str, Any]
 
