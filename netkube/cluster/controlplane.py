@@ -36,6 +36,7 @@ from netkube.cluster.networks import machine_link_config, node_network_config
 from netkube.cluster.progress import READY, Progress
 from netkube.controllers import CONTROLLERS
 from netkube.controllers.rootca import RootCAController
+from netkube.controllers.serviceaccounttoken import ServiceAccountTokenController
 from netkube.network import namespaces
 from netkube.node.agent import NodeAgent
 from netkube.node.config import NodeConfig
@@ -143,6 +144,9 @@ class ControlPlane:
         controllers = [make(self._informers, self._recorder(make.component)) for make in CONTROLLERS]
         ca = Pki(self._config.pki).ca.certificate.read_text()
         controllers.append(RootCAController(self._informers, self._recorder(RootCAController.component), ca=ca))
+        recorder = self._recorder(ServiceAccountTokenController.component)
+        sign = self._registry.tokens.legacy
+        controllers.append(ServiceAccountTokenController(self._informers, recorder, ca=ca, sign=sign))
         scheduler = Scheduler(self._informers, self._recorder('default-scheduler'))
         components: dict[str, Coroutine[Any, Any, None]] = {
             'Node': self._agent.run(),
