@@ -100,8 +100,8 @@ async def test_whom_a_token_makes_of_its_bearer(desk: Desk) -> None:
 async def test_a_role_for_an_account(desk: Desk) -> None:
     good, pods = await token(desk), '/api/v1/namespaces/default/pods'
     assert (await desk.ask(None, 'GET', pods, token=good)).message == (
-        'pods is forbidden: User "system:serviceaccount:default:bot" cannot list resource "pods" in API group "" in the '
-        'namespace "default"')  # fmt: skip
+        'pods is forbidden: User "system:serviceaccount:default:bot" cannot list resource "pods" in API group "" in '
+        'the namespace "default"')  # fmt: skip
     await desk.role('r', rule('list', 'pods'), to='system:serviceaccount:default:bot')
     assert (await desk.ask(None, 'GET', pods, token=good)).code == 200
 
@@ -187,9 +187,9 @@ async def test_what_is_not_ours_is_401(desk: Desk) -> None:
         ({'spec': {'boundObjectRef': bound('Deployment', 'd')}}, 400,
          'cannot bind token to object of type /v1, Kind=Deployment'),
         ({'spec': {'boundObjectRef': bound('Pod', 'none')}}, 404, 'pods "none" not found'),
-        ({'spec': {'boundObjectRef': bound('Pod', 'p', uid='x')}}, 409, 'Operation cannot be fulfilled on pods "p": the '
-         'UID in the bound object reference (x) does not match the UID in record. The object might have been deleted and '
-         'then recreated'),
+        ({'spec': {'boundObjectRef': bound('Pod', 'p', uid='x')}}, 409, 'Operation cannot be fulfilled on pods "p": '
+         'the UID in the bound object reference (x) does not match the UID in record. The object might have been '
+         'deleted and then recreated'),
     ],
 )  # fmt: skip
 async def test_what_a_token_request_may_not_say(desk, body, code, message):
@@ -199,8 +199,10 @@ async def test_what_a_token_request_may_not_say(desk, body, code, message):
 
 async def test_a_pod_of_another_account_is_no_binding(desk: Desk) -> None:
     await desk.registry.create(SERVICEACCOUNTS, {'metadata': {'name': 'other', 'namespace': 'default'}})
-    said = await desk.ask(ADMIN, 'POST', TOKENS.replace('bot', 'other'), {'spec': {'boundObjectRef': bound('Pod', 'p')}})
-    assert said.message == 'cannot bind token for serviceaccount "other" to pod running with different serviceaccount name.'
+    request = {'spec': {'boundObjectRef': bound('Pod', 'p')}}
+    said = await desk.ask(ADMIN, 'POST', TOKENS.replace('bot', 'other'), request)
+    refusal = 'cannot bind token for serviceaccount "other" to pod running with different serviceaccount name.'
+    assert (said.code, said.message) == (400, refusal)
 
 
 async def test_only_who_may_create_tokens_gets_them(desk: Desk) -> None:

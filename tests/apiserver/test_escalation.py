@@ -35,7 +35,8 @@ async def test_a_role_with_more_than_ones_own_rights(desk: Desk) -> None:
 
 
 async def test_a_role_with_ones_own_rights(desk: Desk) -> None:
-    assert (await desk.ask(JANE, 'POST', ROLES, {'metadata': {'name': 'x'}, 'rules': [rule('get', 'pods')]})).code == 201
+    role = {'metadata': {'name': 'x'}, 'rules': [rule('get', 'pods')]}
+    assert (await desk.ask(JANE, 'POST', ROLES, role)).code == 201
 
 
 async def test_neither_update_nor_patch_go_around_it(desk: Desk) -> None:
@@ -83,13 +84,15 @@ async def test_impersonating_does_not_go_around_it(desk: Desk) -> None:
     'owned, wanted, missing',
     [
         ([rule('*', '*', '*')], [rule('get', 'pods', names='a')], []),
-        ([rule('get', 'pods', names='a')], [rule('get', 'pods')], ['{APIGroups:[""], Resources:["pods"], Verbs:["get"]}']),
+        ([rule('get', 'pods', names='a')], [rule('get', 'pods')],
+         ['{APIGroups:[""], Resources:["pods"], Verbs:["get"]}']),
         ([rule('get', 'pods', names='a')], [rule('get', 'pods', names='a b')],
          ['{APIGroups:[""], Resources:["pods"], ResourceNames:["b"], Verbs:["get"]}']),
         ([rule('get', '*/log')], [rule('get', 'pods/log')], []),
         ([rule('get', 'pods')], [rule('get', 'pods/log')], ['{APIGroups:[""], Resources:["pods/log"], Verbs:["get"]}']),
         ([rule('get', 'pods'), rule('list', 'pods')], [rule('get list', 'pods')], []),
-        ([{'verbs': ['get'], 'nonResourceURLs': ['/api/*']}], [{'verbs': ['get'], 'nonResourceURLs': ['/api/v1', '/x']}],
+        ([{'verbs': ['get'], 'nonResourceURLs': ['/api/*']}],
+         [{'verbs': ['get'], 'nonResourceURLs': ['/api/v1', '/x']}],
          ['{NonResourceURLs:["/x"], Verbs:["get"]}']),
     ],
 )  # fmt: skip

@@ -63,8 +63,8 @@ def test_a_rule(one, asked, expected):
         ('GET', '/api/v1/nodes', 'nodes is forbidden: User "jane" cannot list resource "nodes" in API group "" at the '
                                  'cluster scope'),
         ('GET', '/metrics', 'forbidden: User "jane" cannot get path "/metrics"'),
-        ('PATCH', '/api/v1/nodes/n', 'nodes "n" is forbidden: User "jane" cannot patch resource "nodes" in API group "" '
-                                     'at the cluster scope'),
+        ('PATCH', '/api/v1/nodes/n', 'nodes "n" is forbidden: User "jane" cannot patch resource "nodes" in API group '
+                                     '"" at the cluster scope'),
     ],
 )  # fmt: skip
 async def test_what_no_role_allows_is_refused_in_kubernetes_words(desk, method, path, message):
@@ -181,8 +181,8 @@ BINDING = {'metadata': {'name': 'b'}, 'roleRef': {'kind': 'Role', 'name': 'r'}}
     ],
 )  # fmt: skip
 async def test_validation(desk, kind, body, message):
-    said = await desk.ask(ADMIN, 'POST', f'{RBAC}/namespaces/default/{kind}', {**BINDING, 'roleRef': {
-        'kind': 'Role', 'name': 'r'}, **body} if kind == 'rolebindings' else {'metadata': {'name': 'b'}, **body})  # fmt: skip
+    complete = BINDING | body if kind == 'rolebindings' else {'metadata': {'name': 'b'}, **body}
+    said = await desk.ask(ADMIN, 'POST', f'{RBAC}/namespaces/default/{kind}', complete)
     assert said.code == 422
     assert said.message.endswith(f'is invalid: {message}')
 
@@ -202,8 +202,8 @@ async def test_impersonation(desk: Desk) -> None:
     await desk.role('may', rule('impersonate', 'users', names='jane'), namespace='', to='joe')
     assert 'User "jane"' in (await desk.ask(user('joe'), 'GET', PODS, headers=as_jane)).message
     refused = await desk.ask(user('joe'), 'GET', PODS, headers=masters)
-    assert refused.message == ('groups "system:masters" is forbidden: User "joe" cannot impersonate resource "groups" in '
-                               'API group "" at the cluster scope')  # fmt: skip
+    assert refused.message == ('groups "system:masters" is forbidden: User "joe" cannot impersonate resource "groups" '
+                               'in API group "" at the cluster scope')  # fmt: skip
     account = (('Impersonate-User', 'system:serviceaccount:default:bot'),)
     refused = await desk.ask(user('joe'), 'GET', PODS, headers=account)
     assert 'cannot impersonate resource "serviceaccounts" in API group "" in the namespace "default"' in refused.message
