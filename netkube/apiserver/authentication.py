@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from netkube.api.errors import unauthorized
+from netkube.apiserver.impersonation import PREFIX
 from netkube.apiserver.serviceaccounts import ServiceAccountTokens
 from netkube.apiserver.signing import InvalidToken
 from netkube.apiserver.user import ANONYMOUS, User
@@ -31,6 +32,11 @@ async def authenticate(tokens: ServiceAccountTokens, scope: dict[str, Any]) -> U
     if scope['path'] in ANONYMOUS_PATHS:
         return ANONYMOUS
     raise unauthorized()
+
+
+def without_credentials(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """What the rest of the server, and a Pod behind pods/proxy, may see of a request."""
+    return [(name, value) for name, value in headers if name != b'authorization' and not name.startswith(PREFIX)]
 
 
 def bearer_token(headers: list[tuple[bytes, bytes]]) -> str:

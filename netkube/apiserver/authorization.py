@@ -12,6 +12,7 @@ from netkube.apiserver.request import CONNECT, Request
 from netkube.apiserver.user import MASTERS, User
 
 _METHODS = {'GET': 'get', 'POST': 'create', 'PUT': 'update', 'PATCH': 'patch', 'DELETE': 'delete'}
+_UPGRADED = ('exec', 'attach', 'portforward')
 _NAMED_LIKE = ('list', 'watch', 'deletecollection')
 _NAME_SELECTOR = 'metadata.name='
 
@@ -22,7 +23,7 @@ def authorize_request(index: RoleIndex, request: Request) -> None:
         return
     asked = attributes_of(request)
     authorize(index, request.user, asked)
-    if asked.subresource in CONNECT and asked.verb == 'get':
+    if asked.subresource in _UPGRADED and asked.verb == 'get':
         # An upgrade to a WebSocket is a GET, and yet it does something (AuthorizePodWebsocketUpgradeCreatePermission).
         authorize(index, request.user, Attributes('create', *_rest(asked)))
 

@@ -10,7 +10,7 @@ import logging
 from typing import Any
 
 from netkube.api.errors import ApiError, internal, no_such_path
-from netkube.apiserver.authentication import authenticate
+from netkube.apiserver.authentication import authenticate, without_credentials
 from netkube.apiserver.authorization import authorize_request
 from netkube.apiserver.connect import KubeletOf, connect, refuse_plain_http
 from netkube.apiserver.discovery import discover
@@ -67,6 +67,7 @@ class HttpApi:
         roles = self._registry.storage.roles
         user = await authenticate(self._registry.tokens, scope)
         user = impersonated(roles, user, scope['headers'])
+        scope['headers'] = without_credentials(scope['headers'])
         request = Request.parse(scope, receive, user)
         authorize_request(roles, request)
         requester.set(user)

@@ -49,7 +49,8 @@ class Desk:
         if token:
             named.append(('authorization', f'Bearer {token}'))
         scope = {
-            'type': 'http', 'method': method, 'path': path, 'query_string': query.encode(), 'state': {'user': who},
+            'type': 'http', 'method': method, 'path': path, 'raw_path': path.encode(), 'query_string': query.encode(),
+            'state': {'user': who},
             'headers': [(key.lower().encode(), value.encode()) for key, value in named],
         }  # fmt: skip
         sent: list[Any] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from asking import ADMIN, RBAC, Desk, rule, user
 
+from netkube.apiserver.authentication import without_credentials
 from netkube.apiserver.rbac import Attributes, Rule
 from netkube.apiserver.registry import Registry
 
@@ -211,6 +212,12 @@ async def test_impersonation(desk: Desk) -> None:
     refused = await desk.ask(user('joe'), 'GET', PODS, headers=extra)
     assert 'cannot impersonate resource "userextras/scopes" in API group "authentication.k8s.io"' in refused.message
     assert (await desk.ask(ADMIN, 'GET', PODS, headers=(('Impersonate-Group', 'x'),))).code == 400
+
+
+def test_nothing_behind_the_door_sees_credentials():
+    headers = [(b'authorization', b'Bearer x'), (b'impersonate-user', b'jane'), (b'impersonate-extra-a', b'b'),
+               (b'accept', b'*/*')]  # fmt: skip
+    assert without_credentials(headers) == [(b'accept', b'*/*')]
 
 
 async def test_who_impersonates_is_what_whoami_says(desk: Desk) -> None:
