@@ -1,7 +1,7 @@
 """Role-based access control: which rules a user's bindings give, and whether one of them allows a request.
 
 The bindings are indexed by subject as they change. What a user may do is put together at the first question after a
-change of any role or binding, and kept: a decision is then a walk over a few sets.
+change of any role or binding, and kept: a decision is then a walk over a few sets. The last decisions are kept, too.
 plugin/pkg/auth/authorizer/rbac and pkg/registry/rbac/validation.
 """
 
@@ -16,7 +16,7 @@ from netkube.api.meta import Object
 from netkube.api.resources import CLUSTERROLEBINDINGS, CLUSTERROLES, RBAC_GROUP, ROLEBINDINGS, ROLES, Resource
 from netkube.apiserver.user import User, account_username
 
-KEPT_USERS = 1024
+KEPT_USERS, KEPT_DECISIONS = 1024, 512
 ROLE_KINDS = {'Role': ROLES, 'ClusterRole': CLUSTERROLES}
 
 Find = Callable[[Resource, str, str], Object | None]
@@ -88,8 +88,17 @@ class Rights(msgspec.Struct):
     rules: dict[str, list[Rule]] = msgspec.field(default_factory=dict)
     raw: dict[str, list[dict[str, Any]]] = msgspec.field(default_factory=dict)
     missing: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    _decided: dict[Attributes, bool] = msgspec.field(default_factory=dict)
 
     def allow(self, asked: Attributes) -> bool:
+        decision = self._decided.get(asked)
+        if decision is None:
+            if len(self._decided) >= KEPT_DECISIONS:
+                self._decided.clear()
+            decision = self._decided[asked] = self._decide(asked)
+        return decision
+
+    def _decide(self, asked: Attributes) -> bool:
         if any(rule.allows(asked) for rule in self.rules.get('', ())):
             return True
         return bool(asked.namespace) and any(rule.allows(asked) for rule in self.rules.get(asked.namespace, ()))

@@ -17,7 +17,7 @@ from netkube.api.errors import ApiError, bad_request, conflict, invalid
 from netkube.api.fielderrors import invalid as invalid_field
 from netkube.api.meta import Object, parse_timestamp, timestamp
 from netkube.api.resources import NODES, PODS, SECRETS, SERVICEACCOUNTS, Resource
-from netkube.apiserver.signing import InvalidToken, SigningKey
+from netkube.apiserver.signing import KEPT_TOKENS, InvalidToken, SigningKey
 from netkube.apiserver.storage import Storage
 from netkube.apiserver.user import AUTHENTICATED, User, account_groups, account_username
 
@@ -28,6 +28,7 @@ LEEWAY = timedelta(minutes=1)
 PRIVATE = 'kubernetes.io'
 LEGACY_ISSUER, LEGACY = 'kubernetes/serviceaccount', 'kubernetes.io/serviceaccount/'
 BINDABLE = {('v1', 'Pod'): PODS, ('v1', 'Secret'): SECRETS, ('v1', 'Node'): NODES}
+BOUND = (('secret', SECRETS), ('pod', PODS), ('node', NODES))
 EXTRA = 'authentication.kubernetes.io/'
 TOKEN_REQUEST = Resource('authentication.k8s.io', 'v1', 'tokenrequests', 'TokenRequest', True)
 
@@ -38,6 +39,7 @@ class ServiceAccountTokens:
     def __init__(self, storage: Storage, key: SigningKey, issuer: str) -> None:
         self.key, self.issuer = key, issuer
         self._storage = storage
+        self._users: dict[str, User] = {}  # by the token's id
 
     async def request(self, namespace: str, name: str, asked: Object) -> Object:
         """A TokenRequest with its status. ApiError 400, 404, 409, 422."""
@@ -140,17 +142,16 @@ class ServiceAccountTokens:
         private = claims[PRIVATE]
         namespace, account = private['namespace'], private['serviceaccount']
         self._check_object(SERVICEACCOUNTS, namespace, account, 'service account')
-        extra = [(f'{EXTRA}credential-id', (f'JTI={claims["jti"]}',))]
-        for kind, resource in (('secret', SECRETS), ('pod', PODS), ('node', NODES)):
+        for kind, resource in BOUND:
             reference = private.get(kind)
-            if reference is None:
-                continue
-            if kind != 'node' or 'pod' not in private:  # a Pod's token names its Node, and is bound to the Pod alone
+            if reference is not None and (kind != 'node' or 'pod' not in private):
                 self._check_object(resource, namespace, reference, kind)
-            if kind != 'secret':
-                extra += [(f'{EXTRA}{kind}-{field}', (reference[field],)) for field in ('name', 'uid')
-                          if field in reference]  # fmt: skip
-        return _account_user(namespace, account['name'], account['uid'], tuple(sorted(extra)))
+        user = self._users.get(claims['jti'])
+        if user is None:
+            if len(self._users) >= KEPT_TOKENS:
+                self._users.clear()
+            user = self._users[claims['jti']] = _bound_user(claims)
+        return user
 
     def _check_object(self, resource: Resource, namespace: str, reference: dict[str, str], word: str) -> None:
         entry = self._storage.find(resource, namespace, reference['name'])
@@ -170,6 +171,17 @@ class ServiceAccountTokens:
         if data.get('token') != base64.b64encode(token.encode()).decode():
             raise InvalidToken('service account token has been invalidated')
         return _account_user(namespace, name, uid)
+
+
+def _bound_user(claims: dict[str, Any]) -> User:
+    """What the claims say, where they are true."""
+    private = claims[PRIVATE]
+    extra = [(f'{EXTRA}credential-id', (f'JTI={claims["jti"]}',))]
+    for kind in ('pod', 'node'):  # a Pod's token names its Node, and is bound to the Pod alone
+        reference = private.get(kind, {})
+        extra += [(f'{EXTRA}{kind}-{field}', (reference[field],)) for field in ('name', 'uid') if field in reference]
+    account = private['serviceaccount']
+    return _account_user(private['namespace'], account['name'], account['uid'], tuple(sorted(extra)))
 
 
 def _account_user(
