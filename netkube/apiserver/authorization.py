@@ -6,10 +6,11 @@ Members of system:masters may do everything; everyone else what roles allow.
 from __future__ import annotations
 
 from netkube.api.errors import ApiError
-from netkube.api.resources import NAMESPACES
+from netkube.api.meta import Object
+from netkube.api.resources import NAMESPACES, Resource
 from netkube.apiserver.rbac import Attributes, RoleIndex
 from netkube.apiserver.request import CONNECT, Request
-from netkube.apiserver.user import MASTERS, User
+from netkube.apiserver.user import MASTERS, User, requester
 
 _METHODS = {'GET': 'get', 'POST': 'create', 'PUT': 'update', 'PATCH': 'patch', 'DELETE': 'delete'}
 _UPGRADED = ('exec', 'attach', 'portforward')
@@ -34,8 +35,16 @@ def _rest(asked: Attributes) -> tuple[str, ...]:
 
 def authorize(index: RoleIndex, user: User, asked: Attributes) -> None:
     """ApiError 403."""
-    if not is_allowed(index, user, asked):
+    if MASTERS not in user.groups and not index.allows(user, asked):
         raise forbidden(user, asked, index.rights(user).unresolved(asked.namespace))
+
+
+def authorize_creation(index: RoleIndex, resource: Resource, metadata: Object) -> None:
+    """When another verb turns out to create an object, its user must be allowed that, too. ApiError 403."""
+    user = requester.get()
+    if user is not None:
+        namespace, name = metadata.get('namespace', ''), metadata.get('name', '')
+        authorize(index, user, Attributes('create', resource.group, resource.plural, '', namespace, name))
 
 
 def is_allowed(index: RoleIndex, user: User, asked: Attributes) -> bool:

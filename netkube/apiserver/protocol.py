@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from typing import Any
 
@@ -11,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from netkube.apiserver.portforward import as_tokens
-from netkube.apiserver.user import AUTHENTICATED, MASTERS, User
+from netkube.apiserver.user import AUTHENTICATED, CREDENTIAL_ID, MASTERS, User
 
 IDLE_SECONDS = 90  # as kube-apiserver's http.Server
 ROOT = User('system:admin', (MASTERS, AUTHENTICATED))
@@ -71,4 +72,8 @@ def peer_identity(transport: asyncio.BaseTransport) -> User | None:
         for name, value in attributes:
             subject.setdefault(name, []).append(value)
     names = subject.get('commonName') or []
-    return User(names[0], (*subject.get('organizationName', ()), AUTHENTICATED)) if names else None
+    if not names:
+        return None
+    fingerprint = hashlib.sha256(tls.getpeercert(binary_form=True)).hexdigest()
+    extra = ((CREDENTIAL_ID, (f'X509SHA256={fingerprint}',)),)
+    return User(names[0], (*subject.get('organizationName', ()), AUTHENTICATED), '', extra)

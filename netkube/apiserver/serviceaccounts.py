@@ -19,7 +19,7 @@ from netkube.api.meta import Object, parse_timestamp, timestamp
 from netkube.api.resources import NODES, PODS, SECRETS, SERVICEACCOUNTS, Resource
 from netkube.apiserver.signing import KEPT_TOKENS, InvalidToken, SigningKey
 from netkube.apiserver.storage import Storage
-from netkube.apiserver.user import AUTHENTICATED, User, account_groups, account_username
+from netkube.apiserver.user import AUTHENTICATED, CREDENTIAL_ID, User, account_groups, account_username
 
 DEFAULT_SECONDS, LEAST_SECONDS, MOST_SECONDS = 3600, 600, 1 << 32
 # What the ServiceAccount admission asks for. Such a token is good for a year, for clients that do not read it again.
@@ -176,7 +176,7 @@ class ServiceAccountTokens:
 def _bound_user(claims: dict[str, Any]) -> User:
     """What the claims say, where they are true."""
     private = claims[PRIVATE]
-    extra = [(f'{EXTRA}credential-id', (f'JTI={claims["jti"]}',))]
+    extra = [(CREDENTIAL_ID, (f'JTI={claims["jti"]}',))]
     for kind in ('pod', 'node'):  # a Pod's token names its Node, and is bound to the Pod alone
         reference = private.get(kind, {})
         extra += [(f'{EXTRA}{kind}-{field}', (reference[field],)) for field in ('name', 'uid') if field in reference]

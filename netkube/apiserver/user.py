@@ -8,6 +8,7 @@ import msgspec
 
 MASTERS, AUTHENTICATED, UNAUTHENTICATED = 'system:masters', 'system:authenticated', 'system:unauthenticated'
 SERVICE_ACCOUNTS = 'system:serviceaccounts'
+CREDENTIAL_ID = 'authentication.kubernetes.io/credential-id'
 _ACCOUNT_PREFIX = 'system:serviceaccount:'
 
 

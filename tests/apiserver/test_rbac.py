@@ -214,6 +214,16 @@ async def test_impersonation(desk: Desk) -> None:
     assert (await desk.ask(ADMIN, 'GET', PODS, headers=(('Impersonate-Group', 'x'),))).code == 400
 
 
+async def test_an_update_that_creates_needs_create_as_well(desk: Desk) -> None:
+    path = '/apis/coordination.k8s.io/v1/namespaces/default/leases/x'
+    lease = {'metadata': {'name': 'x'}, 'spec': {'holderIdentity': 'me'}}
+    await desk.role('holder', rule('update', 'leases', 'coordination.k8s.io'), to='jane')
+    said = await desk.ask(JANE, 'PUT', path, lease)
+    assert said.code == 403 and 'cannot create resource "leases"' in said.message
+    assert (await desk.ask(ADMIN, 'PUT', path, lease)).code == 201
+    assert (await desk.ask(JANE, 'PUT', path, lease)).code == 200
+
+
 def test_nothing_behind_the_door_sees_credentials():
     headers = [(b'authorization', b'Bearer x'), (b'impersonate-user', b'jane'), (b'impersonate-extra-a', b'b'),
                (b'accept', b'*/*')]  # fmt: skip

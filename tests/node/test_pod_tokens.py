@@ -14,7 +14,7 @@ from pods import pod as make_pod
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object, timestamp
-from netkube.api.resources import NAMESPACES, PODS, SERVICEACCOUNTS
+from netkube.api.resources import PODS, SERVICEACCOUNTS
 from netkube.node.tokens import MOST, TokenSource, renewal
 from netkube.node.volumes import VolumeContext, payload_of, user_of
 from netkube.testing import eventually
@@ -156,13 +156,3 @@ async def test_a_renewed_token_replaces_the_old_one_at_once(node_lab: Lab) -> No
 
         second = await eventually(another)
     assert claims(first)['sub'] == claims(second)['sub'] and claims(first)['jti'] != claims(second)['jti']
-
-
-async def test_image_pull_secrets_come_from_the_account(node_lab: Lab) -> None:
-    api = node_lab.client
-    await api.create(NAMESPACES, {'metadata': {'name': 'team'}})
-    await api.create(SERVICEACCOUNTS, {'metadata': {'name': 'puller', 'namespace': 'team'},
-                                       'imagePullSecrets': [{'name': 'registry'}]})  # fmt: skip
-    spec = {'serviceAccountName': 'puller', 'containers': [{'name': 'c', 'image': 'i'}]}
-    pod = await api.create(PODS, {'metadata': {'name': 'x', 'namespace': 'team'}, 'spec': spec})
-    assert pod['spec']['imagePullSecrets'] == [{'name': 'registry'}]
