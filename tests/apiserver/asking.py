@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -35,9 +36,9 @@ ADMIN = user('admin', 'system:masters')
 class Desk:
     """The API with its default roles; ``ask`` is a request of a certificate's holder, or of a token's."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, kubelet_of: Any = no_kubelet) -> None:
         ensure_default_roles(registry.storage)
-        self.registry, self._api = registry, HttpApi(registry, no_kubelet)
+        self.registry, self._api = registry, HttpApi(registry, kubelet_of)
 
     async def ask(
         self, who: User | None, method: str, path: str, body: Any = None, *, token: str = '',
@@ -55,14 +56,18 @@ class Desk:
         }  # fmt: skip
         sent: list[Any] = []
 
+        requests = [{'type': 'http.request', 'body': content}]
+
         async def receive() -> Any:
-            return {'type': 'http.request', 'body': content}
+            if requests:
+                return requests.pop()
+            await asyncio.Event().wait()  # the client stays
 
         async def send(message: Any) -> None:
             sent.append(message)
 
         await self._api(scope, receive, send)
-        answer = sent[1]['body']
+        answer = b''.join(message.get('body', b'') for message in sent[1:])
         return Said(sent[0]['status'], json.loads(answer) if answer[:1] in b'{[' else answer.decode())
 
     async def role(self, name: str, *rules: dict[str, Any], namespace: str = 'default', to: str) -> None:

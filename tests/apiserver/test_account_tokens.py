@@ -14,7 +14,7 @@ from netkube.api.errors import ApiError
 from netkube.api.meta import Object
 from netkube.api.resources import NAMESPACES, NODES, PODS, SECRETS, SERVICEACCOUNTS
 from netkube.apiserver.registry import DEFAULT_ISSUER, Registry
-from netkube.apiserver.signing import InvalidToken
+from netkube.apiserver.signing import InvalidToken, SigningKey
 from netkube.store.store import Store
 
 ACCOUNT = {'metadata': {'name': 'bot', 'namespace': 'default'}}
@@ -157,6 +157,23 @@ async def test_another_audience_is_for_others(desk: Desk) -> None:
 def forged(token: str, header: Object) -> str:
     encoded = base64.urlsafe_b64encode(json.dumps(header).encode()).rstrip(b'=').decode()
     return '.'.join((encoded, *token.split('.')[1:]))
+
+
+async def test_claims_of_somebody_else_need_another_signature(desk: Desk) -> None:
+    """All of it right: issuer, times, objects, header. Only the key is another, or the signature another's."""
+    await desk.registry.create(SERVICEACCOUNTS, {'metadata': {'name': 'boss', 'namespace': 'default'}})
+    mine = await token(desk)
+    boss = str((await desk.made(TOKENS.replace('bot', 'boss'), {}))['status']['token'])
+    head, payload, signature = mine.split('.')
+    _, wanted, _ = boss.split('.')
+    thief = SigningKey()
+    await thief.ready()
+    thief._header = head.encode()
+    resigned = thief.sign(claims(boss))
+    assert resigned.split('.')[0] == head
+    for forgery in (f'{head}.{wanted}.{signature}', resigned):
+        assert (await desk.ask(None, 'POST', WHOAMI, {}, token=forgery)).code == 401
+    assert (await desk.ask(None, 'POST', WHOAMI, {}, token=boss)).code == 201
 
 
 async def test_what_is_not_ours_is_401(desk: Desk) -> None:
