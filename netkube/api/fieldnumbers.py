@@ -285,6 +285,12 @@ _NUMBERS = {
     'discovery.v1.EndpointSlice': 'metadata=1 endpoints=2 ports=3 addressType=4',
     'discovery.v1.ForNode': 'name=1',
     'discovery.v1.ForZone': 'name=1',
+    'networking.v1.IPAddress': 'metadata=1 spec=2',
+    'networking.v1.IPAddressSpec': 'parentRef=1',
+    'networking.v1.ParentReference': 'group=1 resource=2 namespace=3 name=4',
+    'networking.v1.ServiceCIDR': 'metadata=1 spec=2 status=3',
+    'networking.v1.ServiceCIDRSpec': 'cidrs=1',
+    'networking.v1.ServiceCIDRStatus': 'conditions=1',
     'meta.v1.Condition': 'type=1 status=2 observedGeneration=3 lastTransitionTime=4 reason=5 message=6',
     'meta.v1.DeleteOptions':
         'gracePeriodSeconds=1 preconditions=2 orphanDependents=3 propagationPolicy=4 dryRun=5 '

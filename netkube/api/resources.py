@@ -71,6 +71,8 @@ EVENTS = Resource('', 'v1', 'events', 'Event', True, ('ev',))
 DEPLOYMENTS = Resource('apps', 'v1', 'deployments', 'Deployment', True, ('deploy',), ('all',), ('status', 'scale'))
 REPLICASETS = Resource('apps', 'v1', 'replicasets', 'ReplicaSet', True, ('rs',), ('all',), ('status', 'scale'))
 ENDPOINTSLICES = Resource('discovery.k8s.io', 'v1', 'endpointslices', 'EndpointSlice', True)
+SERVICECIDRS = Resource('networking.k8s.io', 'v1', 'servicecidrs', 'ServiceCIDR', False, subresources=('status',))
+IPADDRESSES = Resource('networking.k8s.io', 'v1', 'ipaddresses', 'IPAddress', False, ('ip',))
 LEASES = Resource('coordination.k8s.io', 'v1', 'leases', 'Lease', True)
 
 RBAC_GROUP = 'rbac.authorization.k8s.io'
@@ -95,7 +97,7 @@ SELFSUBJECTRULESREVIEWS = Resource(
 
 ALL: tuple[Resource, ...] = (
     NAMESPACES, NODES, PODS, SERVICES, ENDPOINTS, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS,
-    DEPLOYMENTS, REPLICASETS, ENDPOINTSLICES, LEASES,
+    DEPLOYMENTS, REPLICASETS, ENDPOINTSLICES, LEASES, SERVICECIDRS, IPADDRESSES,
     ROLES, ROLEBINDINGS, CLUSTERROLES, CLUSTERROLEBINDINGS,
 )  # fmt: skip
 # Questions: created, answered and kept nowhere.

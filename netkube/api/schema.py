@@ -22,8 +22,9 @@ REF = '#/$defs/'
 _GROUP_PACKAGES = {
     '': 'io.k8s.api.core.', 'apps': 'io.k8s.api.apps.', 'discovery.k8s.io': 'io.k8s.api.discovery.',
     'coordination.k8s.io': 'io.k8s.api.coordination.', 'autoscaling': 'io.k8s.api.autoscaling.',
-    'policy': 'io.k8s.api.policy.', 'rbac.authorization.k8s.io': 'io.k8s.api.rbac.',
-    'authentication.k8s.io': 'io.k8s.api.authentication.', 'authorization.k8s.io': 'io.k8s.api.authorization.',
+    'policy': 'io.k8s.api.policy.', 'networking.k8s.io': 'io.k8s.api.networking.',
+    'rbac.authorization.k8s.io': 'io.k8s.api.rbac.', 'authentication.k8s.io': 'io.k8s.api.authentication.',
+    'authorization.k8s.io': 'io.k8s.api.authorization.',
 }  # fmt: skip
 _META = 'io.k8s.apimachinery.pkg.apis.meta.v1.'
 # What kubectl and clients send besides the served kinds themselves.

@@ -1,13 +1,16 @@
-"""What every cluster has: the system's namespaces and the Service ``kubernetes``.
+"""What every cluster has: the system's namespaces, the Service ``kubernetes`` and the ServiceCIDR ``kubernetes``.
 
-k8s.io/kubernetes pkg/controlplane/controller (systemnamespaces, kubernetesservice).
+k8s.io/kubernetes pkg/controlplane/controller (systemnamespaces, kubernetesservice, defaultservicecidr).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object
-from netkube.api.resources import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, SERVICES, Resource
+from netkube.api.resources import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, SERVICECIDRS, SERVICES, Resource
+from netkube.apiserver.servicecidrs import DEFAULT
 from netkube.client.interface import Client
 
 SYSTEM_NAMESPACES = ('default', 'kube-system', 'kube-public', 'kube-node-lease')
@@ -22,6 +25,18 @@ async def ensure_namespaces(client: Client) -> None:
         except ApiError as error:
             if error.reason != 'AlreadyExists':
                 raise
+
+
+async def ensure_service_cidr(client: Client, cidrs: Sequence[str]) -> None:
+    """The ServiceCIDR of the cluster's own ranges; one that is there already is not changed.
+
+    The controller of ServiceCIDRs makes it ready.
+    """
+    try:
+        await client.create(SERVICECIDRS, {'metadata': {'name': DEFAULT}, 'spec': {'cidrs': list(cidrs)}})
+    except ApiError as error:
+        if error.reason != 'AlreadyExists':
+            raise
 
 
 async def ensure_kubernetes_service(client: Client, service_address: str, endpoint: str, port: int) -> None:
@@ -39,7 +54,8 @@ async def ensure_kubernetes_service(client: Client, service_address: str, endpoi
     await _ensure(client, ENDPOINTS, {'metadata': mirrored, 'subsets': subsets})
     labelled = {'name': SERVICE, 'namespace': 'default', 'labels': {'kubernetes.io/service-name': SERVICE}}
     endpoints = [{'addresses': [endpoint], 'conditions': {'ready': True}}]
-    slice_ = {'metadata': labelled, 'addressType': 'IPv4', 'endpoints': endpoints, 'ports': ports}
+    family = 'IPv6' if ':' in endpoint else 'IPv4'
+    slice_ = {'metadata': labelled, 'addressType': family, 'endpoints': endpoints, 'ports': ports}
     await _ensure(client, ENDPOINTSLICES, slice_)
 
 

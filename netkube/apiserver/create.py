@@ -28,12 +28,12 @@ def create(storage: Storage, resource: Resource, obj: Object, *, dry_run: bool =
     admission.check_namespace(storage, resource, obj)
     admission.admit_create(storage, resource, obj)
     prepare_create(resource, obj)
+    if resource is SERVICES:  # before it is validated, as upstream: what is checked is what will be stored
+        storage.services.fill(obj)
     errors = validate_create(resource, obj)
     if errors:
         raise invalid(resource, obj['metadata'].get('name', ''), errors)
     check_escalation(storage.roles, resource, obj, None)
-    if resource is SERVICES:
-        storage.services.fill(obj)
     return storage.create(resource, obj, dry_run=dry_run)
 
 

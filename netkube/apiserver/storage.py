@@ -14,8 +14,9 @@ import msgspec
 
 from netkube.api.errors import already_exists, not_found
 from netkube.api.meta import Object, utc_now
-from netkube.api.resources import RBAC_KINDS, SERVICES, Resource
+from netkube.api.resources import IPADDRESSES, RBAC_KINDS, SERVICECIDRS, SERVICES, Resource
 from netkube.apiserver.allocation import ServiceAllocator
+from netkube.apiserver.ipaddresses import IPAddresses
 from netkube.apiserver.rbac import RoleIndex
 from netkube.store.store import Entry, Store
 
@@ -43,8 +44,11 @@ class Storage:
     def __init__(self, store: Store, services: ServiceAllocator, now: Callable[[], datetime] = utc_now) -> None:
         self.store, self.services, self.now = store, services, now
         self.roles = RoleIndex(self.find_object, self.objects)
-        for entry in store.list(prefix(SERVICES)):
-            services.changed(None, decode(entry.value))
+        self._ip_addresses = IPAddresses(self)
+        for resource, learn in ((SERVICECIDRS, services.cidr_changed), (SERVICES, services.changed)):
+            for entry in store.list(prefix(resource)):
+                learn(None, self.object(entry))
+        self._ip_addresses.start()
 
     def find(self, resource: Resource, namespace: str | None, name: str) -> Entry | None:
         return self.store.get(key(resource, namespace, name))
@@ -112,5 +116,10 @@ class Storage:
     def _changed(self, resource: Resource, old: Object | None, new: Object | None) -> None:
         if resource is SERVICES:
             self.services.changed(old, new)
+            self._ip_addresses.service_changed(old, new)
+        elif resource is SERVICECIDRS:
+            self.services.cidr_changed(old, new)
+        elif resource is IPADDRESSES:
+            self._ip_addresses.address_changed(old, new)
         elif resource in RBAC_KINDS:
             self.roles.changed(resource, old, new)

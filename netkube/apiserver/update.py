@@ -36,10 +36,10 @@ def update(storage: Storage, resource: Resource, obj: Object, *, dry_run: bool =
     check_version(resource, obj, old)
     apply_defaults(resource, obj)
     prepare_update(resource, obj, old)
+    if resource is SERVICES:
+        storage.services.fill(obj, old)
     check(resource, obj, old, validate_update)
     check_escalation(storage.roles, resource, obj, old)
-    if resource is SERVICES:
-        storage.services.fill(obj)
     return store_update(storage, resource, obj, current, dry_run=dry_run)
 
 

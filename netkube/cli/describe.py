@@ -173,6 +173,7 @@ def _pod(obj: Object) -> Iterator[Line]:
         if status.get(key):
             yield 0, key.capitalize(), status[key]
     yield 0, 'IP', status.get('podIP', NONE)
+    yield 0, 'IPs', ','.join(one['ip'] for one in status.get('podIPs') or ()) or NONE
     states = {s['name']: s for s in [*status.get('initContainerStatuses', ()), *status.get('containerStatuses', ())]}
     for title, containers in (('Init Containers', spec.get('initContainers')), ('Containers', spec['containers'])):
         if containers:
@@ -310,8 +311,10 @@ def _service(obj: Object) -> Iterator[Line]:
     spec = obj['spec']
     yield 0, 'Selector', _selector(spec.get('selector'))
     yield 0, 'Type', spec['type']
+    yield 0, 'IP Family Policy', spec.get('ipFamilyPolicy', NONE)
     yield 0, 'IP Families', ','.join(spec.get('ipFamilies') or [NONE])
     yield 0, 'IP', spec.get('clusterIP', NONE)
+    yield 0, 'IPs', ','.join(spec.get('clusterIPs') or [NONE])
     for port in spec.get('ports') or ():
         yield 0, 'Port', f'{port.get("name", "<unset>")}  {port["port"]}/{port["protocol"]}'
         yield 0, 'TargetPort', f'{port["targetPort"]}/{port["protocol"]}'

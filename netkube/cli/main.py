@@ -26,6 +26,8 @@ COMMANDS = {
     'logs': 'Print what containers wrote.',
     'exec': 'Run a command in a container.',
     'run': 'Run a command of this folder as a Deployment, again when a file is saved.',
+    'trace': 'Why a connection from a Pod works, or not.',
+    'capture': 'Packets of a Pod, a Service or the Node.',
     'wait': 'Return when workloads and Pods are ready.',
     'scale': 'Set the number of replicas.',
 }

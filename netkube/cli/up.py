@@ -18,10 +18,19 @@ from netkube.cluster import config, start
 
 @click.command()
 @click.option('--cluster-domain', 'domain', default=None, help='The domain of Service names.  [default: cluster.local]')
-@click.option('--pod-cidr', default=None, help='Addresses of Pods.  [default: 10.244.0.0/16, or the next that is free]')
 @click.option(
-    '--service-cidr', default=None, help='Addresses of Services.  [default: 10.96.0.0/16, or the next that is free]'
-)
+    '--ip-family', type=click.Choice(['ipv4', 'ipv6', 'dual']), default=None,
+    help='Which addresses Pods and Services have.  [default: ipv4, or what the CIDRs are]',
+)  # fmt: skip
+@click.option(
+    '--pod-cidr', default=None,
+    help='Addresses of Pods; of both families with a comma between, the primary one first.  '
+    '[default: 10.244.0.0/16, fd00:10:244::/56, or the next that is free]',
+)  # fmt: skip
+@click.option(
+    '--service-cidr', default=None,
+    help='Addresses of Services.  [default: 10.96.0.0/16, fd00:10:96::/112, or the next that is free]',
+)  # fmt: skip
 @click.option('--state-dir', default=None, help='What outlives down.  [default: /var/lib/netkube/CLUSTER]')
 @click.option(
     '--api-port', type=click.IntRange(1, 65535), default=None, help='[default: 6443, or the next that is free]'

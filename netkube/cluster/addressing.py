@@ -1,92 +1,83 @@
-"""Which address is what in a cluster.
+"""The addresses of a new cluster: what was asked for, and of the rest what nobody uses.
 
-The Pod CIDR, say 10.244.0.0/16, is cut into 16 equal parts:
-
-====================  ===========================================================================
-part 0                the Pod range of Node 1, 10.244.0.0/20; its first address, 10.244.0.1, is the
-                      Pods' gateway
-parts 1 to 14         other Nodes' Pod ranges
-part 15               the link between machine and Node: 10.244.240.1 is the machine's end,
-                      10.244.240.2 the Node's, which is the Node's InternalIP
-====================  ===========================================================================
-
-Of the service CIDR, say 10.96.0.0/16, the first address, 10.96.0.1, is Service ``kubernetes``, and the tenth,
-10.96.0.10, is cluster DNS, as everywhere in Kubernetes.
+What each address is for says ``netkube.network.plan``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import ip_network
 
-import msgspec
+from netkube.api.families import FAMILIES, IPV4, IPV6, Network, family_of
+from netkube.network.plan import AddressPlan, AddressPlans
 
-PARTS_BITS = 4
-SMALLEST_POD_CIDR = 24
-SMALLEST_SERVICE_CIDR = 28
+__all__ = ['AddressPlan', 'AddressPlans', 'families_asked_for', 'free_plan', 'parse_cidrs', 'plans_of']
 
+IP_FAMILIES = {'ipv4': (IPV4,), 'ipv6': (IPV6,), 'dual': (IPV4, IPV6)}
+"""What ``--ip-family`` may be, in kind's words; of two families the CIDRs say which is the primary one."""
 
-class AddressPlan(msgspec.Struct, frozen=True):
-    """The addresses of one cluster; make it with ``of``."""
-
-    pod_cidr: IPv4Network
-    service_cidr: IPv4Network
-    node_pod_cidr: IPv4Network
-    gateway: IPv4Address
-    machine_address: IPv4Address
-    node_address: IPv4Address
-    dns_vip: IPv4Address
-    kubernetes_vip: IPv4Address
-
-    @classmethod
-    def of(cls, pod_cidr: str | IPv4Network, service_cidr: str | IPv4Network) -> AddressPlan:
-        """ValueError, with the words for the user, if the CIDRs cannot be used."""
-        pods = _network(pod_cidr, 'pod CIDR', SMALLEST_POD_CIDR)
-        services = _network(service_cidr, 'service CIDR', SMALLEST_SERVICE_CIDR)
-        if pods.overlaps(services):
-            raise ValueError(f'pod CIDR {pods} and service CIDR {services} overlap')
-        parts = list(pods.subnets(prefixlen_diff=PARTS_BITS))
-        return cls(
-            pod_cidr=pods,
-            service_cidr=services,
-            node_pod_cidr=parts[0],
-            gateway=parts[0][1],
-            machine_address=parts[-1][1],
-            node_address=parts[-1][2],
-            dns_vip=services[10],
-            kubernetes_vip=services[1],
-        )
-
-    def overlaps(self, networks: Iterable[IPv4Network]) -> list[IPv4Network]:
-        """Those of the networks that share an address with this cluster."""
-        return [n for n in networks if n.overlaps(self.pod_cidr) or n.overlaps(self.service_cidr)]
+CANDIDATES = {
+    IPV4: ('10.{pod}.0.0/16', '10.{service}.0.0/16'),
+    IPV6: ('fd00:10:{pod}::/56', 'fd00:10:{service}::/112'),
+}
 
 
-def free_plan(used: Iterable[IPv4Network]) -> AddressPlan:
+def plans_of(pod_cidrs: str, service_cidrs: str) -> AddressPlans:
+    """The plans of a cluster whose CIDRs are known, each one CIDR or two with a comma between. ValueError."""
+    pods, services = parse_cidrs(pod_cidrs), parse_cidrs(service_cidrs)
+    return tuple(AddressPlan.of(pod, service) for pod, service in zip(pods, services, strict=True))
+
+
+def parse_cidrs(text: str) -> tuple[Network, ...]:
+    """One CIDR, or two of different families with a comma between. ValueError says what is wrong with them."""
+    networks = tuple(ip_network(part.strip()) for part in text.split(',')) if text.strip() else ()
+    if len(networks) != len({network.version for network in networks}):
+        raise ValueError('there may be one CIDR, or one of IPv4 and one of IPv6')
+    return networks
+
+
+def families_asked_for(ip_family: str, cidrs: Mapping[str, Sequence[Network]]) -> tuple[str, ...]:
+    """The families of a cluster, the primary first; ``cidrs`` by option. ValueError if the options contradict.
+
+    Without ``ip_family`` it is the CIDRs that say it, and without those it is IPv4.
+    """
+    orders = {option: tuple(map(family_of, networks)) for option, networks in cidrs.items() if networks}
+    if len(set(orders.values())) > 1:
+        shown = ' and '.join(f'{option} {",".join(map(str, cidrs[option]))}' for option in orders)
+        raise ValueError(f'{shown} do not agree: both must be of the same IP families, in the same order')
+    order = next(iter(orders.values()), None)
+    if not ip_family:
+        return order or IP_FAMILIES['ipv4']
+    wanted = IP_FAMILIES[ip_family]
+    if order and set(order) != set(wanted):
+        option = next(iter(orders))
+        needs = ' and '.join(f'an {family}' for family in wanted)
+        shown = ','.join(map(str, cidrs[option]))
+        raise ValueError(f'--ip-family {ip_family} and {option} {shown} do not agree: it needs {needs} CIDR')
+    return order or wanted
+
+
+def ip_family_of(families: Sequence[str]) -> str:
+    """The ``--ip-family`` that a cluster of these families has."""
+    return next(name for name, named in IP_FAMILIES.items() if set(named) == set(families))
+
+
+def free_plan(used: Iterable[Network], family: str = IPV4) -> AddressPlan:
     """The first plan of our own that overlaps no network of ``used``, which is not to hold the default route.
 
-    10.244.0.0/16 with 10.96.0.0/16, then 10.245 with 10.97 and so on. ValueError if all 32 are taken.
+    10.244.0.0/16 with 10.96.0.0/16, then 10.245 with 10.97 and so on; fd00:10:244::/56 with fd00:10:96::/112 and so
+    on. ValueError if all 32 are taken.
     """
-    taken = list(used)
-    for plan in _candidates():
+    taken = [network for network in used if family_of(network) == family]
+    for plan in _candidates(family):
         if not plan.overlaps(taken):
             return plan
     raise ValueError('no free pod and service CIDR found; choose them yourself, with --pod-cidr and --service-cidr')
 
 
-def _candidates() -> Iterable[AddressPlan]:
+def _candidates(family: str) -> Iterator[AddressPlan]:
+    assert family in FAMILIES
+    pod_cidr, service_cidr = CANDIDATES[family]
     pods = (*range(244, 256), *range(243, 223, -1))
     for pod, service in zip(pods, range(96, 128), strict=True):
-        yield AddressPlan.of(f'10.{pod}.0.0/16', f'10.{service}.0.0/16')
-
-
-def _network(text: str | IPv4Network, what: str, smallest: int) -> IPv4Network:
-    try:
-        network = IPv4Network(text)
-    except ValueError as error:
-        raise ValueError(f'invalid {what} {text}: {error}') from error
-    if network.prefixlen > smallest:
-        raise ValueError(f'{what} {network} is too small: at least a /{smallest} is needed')
-    if network.is_multicast or network.is_loopback or network.is_link_local or not network.network_address.packed[0]:
-        raise ValueError(f'{what} {network} is not of addresses that can be routed')
-    return network
+        yield AddressPlan.of(pod_cidr.format(pod=pod), service_cidr.format(service=service))

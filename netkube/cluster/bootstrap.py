@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object
 from netkube.api.resources import SERVICES
@@ -11,17 +13,17 @@ PROXY_NAME_LABEL = 'service.kubernetes.io/service-proxy-name'
 DNS_PROXY_NAME = 'netkube-dns'
 
 
-async def ensure_dns_service(client: Client, address: str) -> None:
+async def ensure_dns_service(client: Client, addresses: Sequence[str]) -> None:
     """Idempotent; what a user changed in it stays changed."""
     try:
-        await client.create(SERVICES, dns_service(address))
+        await client.create(SERVICES, dns_service(addresses))
     except ApiError as error:
         if error.reason != 'AlreadyExists':
             raise
 
 
-def dns_service(address: str) -> Object:
-    """``kube-dns``. Its address is on the Node's bridge, where the resolver listens, so the proxy leaves it alone."""
+def dns_service(addresses: Sequence[str]) -> Object:
+    """``kube-dns``. Its addresses are the Node's, where the resolver listens, so the proxy leaves it alone."""
     return {
         'apiVersion': 'v1',
         'kind': 'Service',
@@ -32,7 +34,9 @@ def dns_service(address: str) -> Object:
         },
         'spec': {
             'type': 'ClusterIP',
-            'clusterIP': address,
+            'clusterIP': addresses[0],
+            'clusterIPs': list(addresses),
+            'ipFamilyPolicy': 'PreferDualStack',
             'ports': [
                 {'name': 'dns', 'port': 53, 'protocol': 'UDP', 'targetPort': 53},
                 {'name': 'dns-tcp', 'port': 53, 'protocol': 'TCP', 'targetPort': 53},

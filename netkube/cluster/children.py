@@ -8,7 +8,6 @@ import os
 import msgspec
 
 from netkube.cluster import processes
-from netkube.cluster.addressing import AddressPlan
 from netkube.cluster.config import ClusterConfig
 from netkube.runtime.teardown import teardown
 
@@ -36,10 +35,9 @@ def ensure_dns(config: ClusterConfig) -> int | None:
     """The resolver; a descriptor that becomes readable when it answers, None if it ran already."""
     if processes.find(config, processes.DNS):
         return None
-    plan = AddressPlan.of(config.pod_cidr, config.service_cidr)
     reader, writer = os.pipe()
     options = {
-        'api-socket': config.api_socket, 'netns': config.node_netns, 'listen': plan.dns_vip,
+        'api-socket': config.api_socket, 'netns': config.node_netns, 'listen': config.dns_vips,
         'cluster-domain': config.domain, 'ready-fd': writer,
     }  # fmt: skip
     arguments = [word for name, value in options.items() for word in (f'--{name}', str(value))]
@@ -50,15 +48,15 @@ def ensure_dns(config: ClusterConfig) -> int | None:
 
 def fork_certificates(config: ClusterConfig) -> int:
     """Make what is missing of the cluster's certificates, in a child: what that imports (12 MB) goes with it."""
-    plan = AddressPlan.of(config.pod_cidr, config.service_cidr)
+    plans = config.plans
     pid = os.fork()
     if pid == 0:
         try:
             from netkube.apiserver.certificates import ensure_certificates, serving_names
 
-            ensure_certificates(
-                config.pki, serving_names(str(plan.kubernetes_vip), config.domain, [str(plan.node_address)])
-            )
+            vip, *others = (str(plan.kubernetes_vip) for plan in plans)
+            others += (str(plan.node_address) for plan in plans)
+            ensure_certificates(config.pki, serving_names(vip, config.domain, others))
             os._exit(0)
         except BaseException:
             logging.getLogger(__name__).exception('certificates')

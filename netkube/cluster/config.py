@@ -7,9 +7,13 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import asdict, replace
+
+if TYPE_CHECKING:
+    from netkube.cluster.addressing import AddressPlans
 
 RUN_ROOT = Path('/run/netkube')
 STATE_ROOT = Path('/var/lib/netkube')
@@ -23,15 +27,32 @@ class ConfigError(ValueError):
 
 
 class ClusterConfig(msgspec.Struct, frozen=True):
-    """One cluster. CIDRs are strings such as ``10.244.0.0/16``; ``state_dir`` outlives ``down``."""
+    """One cluster. ``state_dir`` outlives ``down``.
+
+    CIDRs are strings such as ``10.244.0.0/16``, or with both families, the primary one first,
+    ``10.244.0.0/16,fd00:10:244::/56``. ``ip_family`` is ipv4, ipv6 or dual.
+    """
 
     name: str
     state_dir: str
     domain: str = 'cluster.local'
+    ip_family: str = ''
     pod_cidr: str = ''
     service_cidr: str = ''
     api_port: int = 0
     host_access: bool = True
+
+    @property
+    def plans(self) -> AddressPlans:
+        """Its addresses, once the CIDRs are known."""
+        from netkube.cluster.addressing import plans_of  # most commands do not ask
+
+        return plans_of(self.pod_cidr, self.service_cidr)
+
+    @property
+    def dns_vips(self) -> str:
+        """Where the resolver listens, with commas between."""
+        return ','.join(str(plan.dns_vip) for plan in self.plans)
 
     @property
     def state(self) -> Path:

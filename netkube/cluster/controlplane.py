@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from netkube.api.errors import ApiError
+from netkube.api.families import IPV4, socket_family
 from netkube.api.meta import Object
 from netkube.api.resources import NODES
-from netkube.apiserver.bootstrap import ensure_kubernetes_service
+from netkube.apiserver.bootstrap import ensure_kubernetes_service, ensure_service_cidr
 from netkube.apiserver.certificates import Pki, server_context
 from netkube.apiserver.registry import Registry
 from netkube.apiserver.server import ApiServer
@@ -27,13 +28,14 @@ from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
 from netkube.client.kubelet import Kubelet
 from netkube.cluster import processes
-from netkube.cluster.addressing import AddressPlan
+from netkube.cluster.addressing import AddressPlans
 from netkube.cluster.bootstrap import ensure_dns_service
 from netkube.cluster.children import Children, ensure_dns, reap_certificates
 from netkube.cluster.config import ClusterConfig
 from netkube.cluster.machine import MachineLink
 from netkube.cluster.networks import machine_link_config, node_network_config
 from netkube.cluster.progress import READY, Progress
+from netkube.cluster.serviceranges import ServiceRanges
 from netkube.controllers import CONTROLLERS
 from netkube.controllers.rootca import RootCAController
 from netkube.controllers.serviceaccounttoken import ServiceAccountTokenController
@@ -52,6 +54,7 @@ RESOLV_CONF = Path('/etc/resolv.conf')
 SYSTEMD_RESOLV_CONF = Path('/run/systemd/resolve/resolv.conf')
 
 API_PORT_IN_CLUSTER = 6443
+NO_IPV4 = '192.0.2.0/32'  # RFC 5737: nobody's
 CONNECT_SECONDS = 0.005  # between two tries to reach a runtime that is starting
 
 log = logging.getLogger(__name__)
@@ -59,15 +62,12 @@ log = logging.getLogger(__name__)
 HIDDEN = ('/etc/shadow', '/etc/shadow-', '/etc/gshadow', '/etc/gshadow-', '/root/.ssh', '/root/.gnupg')
 
 
-def node_config(config: ClusterConfig, plan: AddressPlan) -> NodeConfig:
+def node_config(config: ClusterConfig, plans: AddressPlans) -> NodeConfig:
     return NodeConfig(
         node_name=config.node_name,
         cluster_name=config.name,
         cluster_domain=config.domain,
-        dns_vip=str(plan.dns_vip),
-        node_address=str(plan.node_address),
-        pod_cidr=plan.node_pod_cidr,
-        gateway=plan.gateway,
+        plans=plans,
         state_dir=config.state,
         memory_dir=config.run_dir / 'volumes',
         netns_of=lambda uid: f'{config.pod_netns_prefix}{uid}',
@@ -91,15 +91,15 @@ async def run(config: ClusterConfig, progress: Progress, children: Children) -> 
 class ControlPlane:
     def __init__(self, config: ClusterConfig) -> None:
         self._config = config
-        self._plan = plan = AddressPlan.of(config.pod_cidr, config.service_cidr)
+        self._plans = plans = config.plans
         self._registry = Registry(
             Store(config.database), service_cidr=config.service_cidr,
             issuer=f'https://kubernetes.default.svc.{config.domain}', signing_key=Pki(config.pki).signing_key,
         )  # fmt: skip
         self._server = ApiServer(self._registry, self._kubelet_of)
         self._informers = Informers(self._registry)
-        self._network = NodeNetwork(node_network_config(config, plan))
-        self._machine = MachineLink(machine_link_config(config, plan))
+        self._network = NodeNetwork(node_network_config(config, plans))
+        self._machine = MachineLink(machine_link_config(config, plans))
         self._recorders: list[EventRecorder] = []
         self._runtime = RuntimeClient(str(config.runtime_socket))
         self._agent = NodeAgent(
@@ -107,13 +107,13 @@ class ControlPlane:
             self._informers,
             self._runtime,
             self._network,
-            node_config(config, plan),
+            node_config(config, plans),
             self._recorder('kubelet', config.node_name),
         )
         self._proxy = ServiceProxy(
             self._informers,
             config.node_netns,
-            config.service_cidr,
+            next((str(plan.service_cidr) for plan in plans if plan.family == IPV4), NO_IPV4),
             self._recorder('kube-proxy', config.node_name),
             node_name=config.node_name,
         )
@@ -128,11 +128,12 @@ class ControlPlane:
             await (self._machine.ensure() if self._config.host_access else self._machine.remove())
             await asyncio.to_thread(reap_certificates, children.certificates)
             await self._listen()
-            plan = self._plan
+            primary = self._plans[0]
+            await ensure_service_cidr(self._registry, [str(plan.service_cidr) for plan in self._plans])
             await ensure_kubernetes_service(
-                self._registry, str(plan.kubernetes_vip), str(plan.node_address), API_PORT_IN_CLUSTER
+                self._registry, str(primary.kubernetes_vip), str(primary.node_address), API_PORT_IN_CLUSTER
             )
-            await ensure_dns_service(self._registry, str(plan.dns_vip))
+            await ensure_dns_service(self._registry, [str(plan.dns_vip) for plan in self._plans])
             progress.say('starting controllers, Node, proxy and DNS')
             for name, component in self._components().items():
                 tasks.create_task(component, name=name)
@@ -151,6 +152,7 @@ class ControlPlane:
         components: dict[str, Coroutine[Any, Any, None]] = {
             'Node': self._agent.run(),
             'network': self._network.run(),
+            'service ranges': self._service_ranges().run(),
             'proxy': self._proxy.run(),
             'scheduler': scheduler.run(),
             **{controller.component: controller.run() for controller in controllers},
@@ -160,16 +162,23 @@ class ControlPlane:
         events = {f'events of {n}': recorder.run() for n, recorder in enumerate(self._recorders)}
         return components | events
 
+    def _service_ranges(self) -> ServiceRanges:
+        machine = self._machine if self._config.host_access else None
+        recorder = self._recorder(ServiceRanges.component)
+        return ServiceRanges(self._informers, recorder, self._plans, self._network, machine)
+
     async def _listen(self) -> None:
-        """TLS for everyone with a certificate: on this machine's loopback, and for Pods at the Node's address."""
+        """TLS for everyone with a certificate: on this machine's loopback, and for Pods at the Node's addresses."""
         context = server_context(Pki(self._config.pki))
         loopback = socket.create_server(('127.0.0.1', self._config.api_port), backlog=1024)
         await self._server.serve_tls(loopback, context)
-        node = namespaces.socket_in(self._config.node_netns, socket.AF_INET, socket.SOCK_STREAM)
-        node.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        node.bind((str(self._plan.node_address), API_PORT_IN_CLUSTER))
-        node.listen(1024)
-        await self._server.serve_tls(node, context)
+        for plan in self._plans:
+            family = socket_family(plan.node_address)
+            node = namespaces.socket_in(self._config.node_netns, family, socket.SOCK_STREAM)
+            node.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            node.bind((str(plan.node_address), API_PORT_IN_CLUSTER))
+            node.listen(1024)
+            await self._server.serve_tls(node, context)
 
     async def _ready(self, dns_ready: int | None) -> None:
         """The rules are in the kernel, the Node takes Pods, the resolver answers."""

@@ -1,4 +1,4 @@
-"""What the machine itself gets of a cluster: one veth, two routes, one nftables table, and forwarding.
+"""What the machine itself gets of a cluster: one veth, and of each IP family routes, an nftables table, forwarding.
 
 ```
    machine                                             Node's namespace
@@ -7,6 +7,9 @@
    10.96.0.0/16  via 10.244.240.2  (Services)
    table ip netkube-CLUSTER: masquerade what comes from Pods and leaves elsewhere
 ```
+
+With IPv6 the same link has ``fd00:10:244:f0::1``, the routes are ``fd00:10:244::/56`` and ``fd00:10:96::/112``, and the
+table is ``ip6 netkube-CLUSTER``. The link has IPv6 only then, and nothing on it is found out by multicast.
 
 So the machine's processes reach Pods and Services, and Pods reach what the machine reaches, with the machine's
 address. A cluster without host access has no ``MachineLink`` at all: nothing of it is on the machine, and its Pods
@@ -19,14 +22,14 @@ ours can overrule it, and other people's tables are not touched.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import msgspec
 
-from netkube.network import forwarding
+from netkube.api.families import IPV4, IPV6, Network, host_network
+from netkube.network import forwarding, sysctl
 from netkube.network.addresses import ensure_address, mac_of
 from netkube.network.links import (
     NAME_LENGTH,
@@ -41,26 +44,34 @@ from netkube.network.links import (
     set_up,
     without_ipv6_addresses,
 )
-from netkube.network.namespaces import NamespaceThread, opened
+from netkube.network.namespaces import NamespaceThread, inside, opened
 from netkube.network.neighbours import ensure_neighbour
 from netkube.network.netlink import Message, Netlink, netlink_in
 from netkube.network.nft import Nft
-from netkube.network.routes import DEFAULT, add_route, ensure_route, list_routes
+from netkube.network.plan import AddressPlan, AddressPlans
+from netkube.network.routes import PROTOCOL, add_route, delete_route, ensure_default_route, ensure_route, list_routes
 
 LINK_PREFIX = 'nk-'
 NODE_LINK = 'machine'
 ALIAS = 'netkube cluster '
 
-TABLE = """
-add table ip {table}
-delete table ip {table}
-table ip {table} {{
+KEYWORD = {IPV4: 'ip', IPV6: 'ip6'}  # nftables' word for the family
+NO_TABLE = """
+add table {family} {table}
+delete table {family} {table}
+"""
+TABLE = (
+    NO_TABLE
+    + """
+table {family} {table} {{
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-    ip saddr {pod_cidr} oifname != "{link}" masquerade fully-random
+    {family} saddr {pod_cidr} oifname != "{link}" masquerade fully-random
   }}
 }}
 """
+)
+IPV6_OF_LINK = ('accept_ra', 0), ('disable_ipv6', 0)  # in this order
 
 
 class RouteConflict(Exception):
@@ -68,16 +79,17 @@ class RouteConflict(Exception):
 
 
 class MachineLinkConfig(msgspec.Struct, frozen=True):
-    """``node_netns`` is the Node's namespace, where ``node_address`` is; ``record`` the file by which all clusters of
-    the machine together remember its ``ip_forward``."""
+    """``node_netns`` is the Node's namespace, where the node addresses are; ``record`` the file by which all clusters
+    of the machine together remember its forwarding."""
 
     cluster: str
     node_netns: str
-    machine_address: IPv4Address
-    node_address: IPv4Address
-    pod_cidr: IPv4Network
-    service_cidr: IPv4Network
+    plans: AddressPlans
     record: Path
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        return tuple(plan.family for plan in self.plans)
 
     @property
     def link(self) -> str:
@@ -101,19 +113,22 @@ def table_name(cluster: str) -> str:
     return f'netkube-{cluster}'
 
 
-def used_networks(clusters_link: str = '') -> list[IPv4Network]:
-    """What the machine has routes to, but for the default and those through ``clusters_link``: see ``free_plan``."""
+def used_networks(clusters_link: str = '') -> list[Network]:
+    """What the machine has routes to, of both families, but for the default ones and those through ``clusters_link``:
+    see ``free_plan``. Link-local addresses are every link's own."""
     with closing(Netlink()) as machine:
         own = find_link(machine, clusters_link) if clusters_link else None
         return [
             route.destination
             for route in list_routes(machine)
-            if route.destination != DEFAULT and not (own and route.link == own.index)
+            if route.destination.prefixlen
+            and not route.destination.is_link_local
+            and not (own and route.link == own.index)
         ]
 
 
 class MachineLink:
-    """The machine's link to one cluster. Both methods are idempotent; what ``ensure`` made, ``remove`` undoes, also
+    """The machine's link to one cluster. Its methods are idempotent; what ``ensure`` made, ``remove`` undoes, also
     after a crash half-way and in another process."""
 
     def __init__(self, config: MachineLinkConfig) -> None:
@@ -127,6 +142,11 @@ class MachineLink:
         RouteConflict, OSError or NftError, and then nothing is left of what was not there before.
         """
         await self._thread.run(_ensure, self.config, self._nft)
+
+    async def route_services(self, ranges: Collection[Network]) -> dict[Network, str]:
+        """The machine's routes to Services are to these ranges, besides the cluster's own; why not, for those that
+        would take packets away from another network of the machine."""
+        return await self._thread.run(_route_services, self.config, ranges)
 
     async def remove(self) -> None:
         """The machine is as it was, but for forwarding if another cluster still needs it."""
@@ -146,8 +166,8 @@ def _ensure(config: MachineLinkConfig, nft: Nft) -> None:
         _undone_on_failure(config, machine, nft, is_new=not find_pair(machine, config.link, node, NODE_LINK)),
     ):
         _ensure_link(config, machine, node, namespace)
-        forwarding.enable(config.record)
-        nft.run(TABLE.format(table=config.table, pod_cidr=config.pod_cidr, link=config.link))
+        forwarding.enable(config.record, config.families)
+        nft.run(_tables(config, TABLE))
 
 
 def _remove(config: MachineLinkConfig, nft: Nft) -> None:
@@ -157,7 +177,7 @@ def _remove(config: MachineLinkConfig, nft: Nft) -> None:
 
 def _undo(config: MachineLinkConfig, machine: Netlink, nft: Nft) -> None:
     try:
-        nft.run(f'add table ip {config.table}\ndelete table ip {config.table}')
+        nft.run(_tables(config, NO_TABLE))
     finally:
         machine.request(delete_link(config.link))
         if not any(link.alias.startswith(ALIAS) for link in list_links(machine)):
@@ -175,47 +195,86 @@ def _undone_on_failure(config: MachineLinkConfig, machine: Netlink, nft: Nft, is
         raise
 
 
+def _tables(config: MachineLinkConfig, template: str) -> str:
+    return '\n'.join(
+        template.format(family=KEYWORD[plan.family], table=config.table, pod_cidr=plan.pod_cidr, link=config.link)
+        for plan in config.plans
+    )
+
+
 def _ensure_link(config: MachineLinkConfig, machine: Netlink, node: Netlink, namespace: int) -> None:
     pair = find_pair(machine, config.link, node, NODE_LINK) or _add_link(config, machine, node, namespace)
-    machine.request(*_machine_side(config, pair[0]))
-    node.request(*_node_side(config, pair[1]))
+    machine.request(without_ipv6_addresses(config.link), set_up(config.link, alias=ALIAS + config.cluster))
+    node.request(without_ipv6_addresses(NODE_LINK), set_up(NODE_LINK))
+    if IPV6 in config.families:
+        _enable_ipv6(config.link)
+        with inside(namespace):
+            _enable_ipv6(NODE_LINK)
+    primary = config.plans[0]
+    for plan in config.plans:
+        machine.request(*_machine_side(plan, pair[0], mac_of(primary.node_address)))
+        node.request(*_node_side(plan, pair[1], mac_of(primary.machine_address)))
     _ensure_routes(config, machine, pair[0])
+
+
+def _enable_ipv6(link: str) -> None:
+    for name, value in IPV6_OF_LINK:
+        sysctl.ensure(f'net/ipv6/conf/{link}/{name}', value)
 
 
 def _add_link(config: MachineLinkConfig, machine: Netlink, node: Netlink, namespace: int) -> tuple[Link, Link]:
     """A new veth in place of whatever carries one of the two names, which are ours."""
-    peer = Peer(NODE_LINK, namespace, mac_of(config.node_address))
+    primary = config.plans[0]
+    peer = Peer(NODE_LINK, namespace, mac_of(primary.node_address))
     machine.request(delete_link(config.link))
     node.request(delete_link(NODE_LINK))
-    machine.request(add_veth(config.link, mac_of(config.machine_address), peer))
+    machine.request(add_veth(config.link, mac_of(primary.machine_address), peer))
     return get_link(machine, config.link), get_link(node, NODE_LINK)
 
 
-def _machine_side(config: MachineLinkConfig, link: Link) -> list[Message]:
+def _machine_side(plan: AddressPlan, link: Link, peer: bytes) -> list[Message]:
     return [
-        without_ipv6_addresses(config.link),
-        set_up(config.link, alias=ALIAS + config.cluster),
-        ensure_address(link.index, config.machine_address, peer=config.node_address),
-        ensure_neighbour(link.index, config.node_address, mac_of(config.node_address)),
+        ensure_address(link.index, plan.machine_address, peer=plan.node_address),
+        ensure_neighbour(link.index, plan.node_address, peer),
     ]
 
 
-def _node_side(config: MachineLinkConfig, link: Link) -> list[Message]:
-    machine = config.machine_address
+def _node_side(plan: AddressPlan, link: Link, peer: bytes) -> list[Message]:
+    machine = plan.machine_address
     return [
-        set_up(NODE_LINK),
-        ensure_neighbour(link.index, machine, mac_of(machine)),
-        ensure_route(IPv4Network((machine, 32)), link.index, source=config.node_address),
-        ensure_route(DEFAULT, link.index, via=machine, source=config.node_address),
+        ensure_neighbour(link.index, machine, peer),
+        ensure_route(host_network(machine), link.index, source=plan.node_address),
+        ensure_default_route(link.index, machine, source=plan.node_address),
     ]
 
 
 def _ensure_routes(config: MachineLinkConfig, machine: Netlink, link: Link) -> None:
     """The machine's other routes are not ours to replace."""
     ours = {route.destination for route in list_routes(machine) if route.link == link.index}
-    for destination in (config.pod_cidr, config.service_cidr):
-        if destination not in ours:
-            try:
-                machine.request(add_route(destination, link.index, config.node_address, config.machine_address))
-            except FileExistsError as error:
-                raise RouteConflict(f'the machine already has a route to {destination}; choose another CIDR') from error
+    for plan in config.plans:
+        for destination in (plan.pod_cidr, plan.service_cidr):
+            if destination not in ours:
+                try:
+                    machine.request(add_route(destination, link.index, plan.node_address, plan.machine_address))
+                except FileExistsError as error:
+                    raise RouteConflict(
+                        f'the machine already has a route to {destination}; choose another CIDR'
+                    ) from error
+
+
+def _route_services(config: MachineLinkConfig, ranges: Collection[Network]) -> dict[Network, str]:
+    plans = {plan.service_cidr.version: plan for plan in config.plans}
+    own = {network for plan in config.plans for network in (plan.pod_cidr, plan.service_cidr)}
+    others = used_networks(config.link)
+    refused: dict[Network, str] = {}
+    with closing(Netlink()) as machine:
+        link = get_link(machine, config.link)
+        found = {r.destination for r in list_routes(machine) if r.link == link.index and r.protocol == PROTOCOL}
+        for network in set(ranges) - found:
+            if taken := [other for other in others if other.version == network.version and other.overlaps(network)]:
+                refused[network] = f'no route from the machine to {network}: it overlaps {taken[0]}'
+                continue
+            plan = plans[network.version]
+            machine.request(add_route(network, link.index, plan.node_address, plan.machine_address))
+        machine.request(*(delete_route(network, link.index) for network in found - own - set(ranges)))
+    return refused

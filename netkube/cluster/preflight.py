@@ -27,6 +27,11 @@ table ip trial {
   chain refuse { reject with tcp reset; }
 }
 """
+IPV6_RULES = """
+table ip6 trial {
+  chain postrouting { type nat hook postrouting priority srcnat; ip6 saddr fd00::/64 masquerade fully-random; }
+}
+"""
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -100,6 +105,28 @@ def _conntrack() -> None:
         raise FileNotFoundError('/proc/sys/net/netfilter/nf_conntrack_max is absent')
 
 
+def _ipv6() -> None:
+    """An address on one end of a veth, as a Pod has it."""
+    _unshare(CLONE_NEWNET)
+    from ipaddress import IPv6Address
+    from socket import if_nametoindex
+
+    from netkube.network import sysctl
+    from netkube.network.addresses import ensure_address
+    from netkube.network.links import Peer, add_veth
+    from netkube.network.namespaces import opened
+    from netkube.network.netlink import Netlink
+    from netkube.network.nft import Nft
+
+    sysctl.write('net/ipv6/conf/default/disable_ipv6', 0)
+    sysctl.write('net/ipv6/conf/all/forwarding', 1)
+    with opened(None) as namespace:
+        peer = Peer('trial-b', namespace, bytes.fromhex('0a5800000002'))
+        Netlink().request(add_veth('trial-a', bytes.fromhex('0a5800000001'), peer))
+    Netlink().request(ensure_address(if_nametoindex('trial-a'), IPv6Address('fd00::1')))
+    Nft().run(IPV6_RULES)
+
+
 def _overlay() -> None:
     _unshare(CLONE_NEWNS)
     _mount('none', '/', 'none', MS_REC | MS_PRIVATE)
@@ -121,6 +148,13 @@ def _cgroup() -> None:
         raise FileNotFoundError('no writable cgroup v2 tree is mounted')
 
 
+IPV6 = Check(
+    'IPv6',
+    _ipv6,
+    'only clusters with --ip-family ipv6 or dual need it: boot without ipv6.disable=1, '
+    'or use a kernel with CONFIG_IPV6 and CONFIG_NF_TABLES_IPV6',
+    required=False,
+)
 CHECKS = (
     Check('root', _root, 'run it with sudo'),
     Check('python', _python, 'use Python 3.11 or newer'),
@@ -137,6 +171,7 @@ CHECKS = (
         'or use a kernel 5.6 or newer with CONFIG_NF_TABLES and CONFIG_NFT_NAT',
     ),
     Check('connection tracking', _conntrack, 'modprobe nf_conntrack'),
+    IPV6,
     Check('overlay', _overlay, 'modprobe overlay, or use a kernel with CONFIG_OVERLAY_FS'),
     Check(
         'cgroup v2',

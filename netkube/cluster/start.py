@@ -8,14 +8,21 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import IPv4Network
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from netkube.api import names
+from netkube.api.families import Network, family_of
 from netkube.cluster import preflight, processes
-from netkube.cluster.addressing import AddressPlan, free_plan
+from netkube.cluster.addressing import (
+    AddressPlan,
+    AddressPlans,
+    families_asked_for,
+    free_plan,
+    ip_family_of,
+    parse_cidrs,
+)
 from netkube.cluster.config import (
     RUN_ROOT,
     STATE_ROOT,
@@ -44,6 +51,9 @@ def resolve(name: str, state_dir: str, wanted: dict[str, object]) -> ClusterConf
         raise ConfigError(
             f'cluster "{name}" runs with --state-dir {elsewhere}; stop it first: netkube --cluster {name} down'
         )
+    for option, key in (('--pod-cidr', 'pod_cidr'), ('--service-cidr', 'service_cidr')):
+        if text := wanted.get(key):
+            wanted = {**wanted, key: ','.join(map(str, _cidrs(option, str(text))))}
     existing = load(name, state_dir)
     if existing is not None:
         return merged(existing, wanted)
@@ -52,9 +62,14 @@ def resolve(name: str, state_dir: str, wanted: dict[str, object]) -> ClusterConf
     config = ClusterConfig(name=name, state_dir=state_dir, **given)  # type: ignore[arg-type]
     if problems := names.is_dns_subdomain(config.domain):
         raise ConfigError(f'invalid --cluster-domain "{config.domain}": {problems[0]}')
-    plan = choose_plan(config)
-    port = config.api_port or free_port(FIRST_API_PORT)
-    return replace(config, pod_cidr=str(plan.pod_cidr), service_cidr=str(plan.service_cidr), api_port=port)
+    plans = choose_plans(config)
+    return replace(
+        config,
+        ip_family=ip_family_of([plan.family for plan in plans]),
+        pod_cidr=','.join(str(plan.pod_cidr) for plan in plans),
+        service_cidr=','.join(str(plan.service_cidr) for plan in plans),
+        api_port=config.api_port or free_port(FIRST_API_PORT),
+    )
 
 
 def _check_state_dir(folder: Path) -> None:
@@ -63,45 +78,56 @@ def _check_state_dir(folder: Path) -> None:
         raise ConfigError(f'--state-dir {folder} is neither empty nor the state of a cluster; choose another')
 
 
-def choose_plan(config: ClusterConfig) -> AddressPlan:
-    """The addresses asked for, the rest from what neither the machine nor another cluster uses."""
+def choose_plans(config: ClusterConfig) -> AddressPlans:
+    """The addresses asked for, the rest from what neither the machine nor another cluster uses; ConfigError."""
     from netkube.cluster.machine import used_networks
 
     used = [*used_networks(), *_of_other_clusters(config.name)]
+    given = {option: _cidrs(option, text) for option, text in _given(config).items()}
     try:
-        given = _given(config)
-        if config.pod_cidr and config.service_cidr:
-            plan = AddressPlan.of(config.pod_cidr, config.service_cidr)
-        else:
-            own = free_plan([*used, *given])
-            plan = AddressPlan.of(config.pod_cidr or own.pod_cidr, config.service_cidr or own.service_cidr)
+        families = families_asked_for(config.ip_family, given)
+        plans = tuple(_choose_plan(family, given, used) for family in families)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    if taken := plan.overlaps(used):
-        raise ConfigError(
-            f'pod CIDR {plan.pod_cidr} or service CIDR {plan.service_cidr} overlaps {taken[0]}, which this machine or '
-            'another cluster uses; choose others with --pod-cidr and --service-cidr'
-        )
-    return plan
+    for plan in plans:
+        if taken := plan.overlaps(used):
+            raise ConfigError(
+                f'pod CIDR {plan.pod_cidr} or service CIDR {plan.service_cidr} overlaps {taken[0]}, which this machine '
+                'or another cluster uses; choose others with --pod-cidr and --service-cidr'
+            )
+    return plans
 
 
-def _given(config: ClusterConfig) -> list[IPv4Network]:
+def _choose_plan(family: str, given: dict[str, tuple[Network, ...]], used: list[Network]) -> AddressPlan:
+    wanted = [next((n for n in networks if family_of(n) == family), None) for networks in given.values()]
+    if all(wanted):
+        pods, services = wanted
+    else:
+        own = free_plan([*used, *(network for network in wanted if network)], family)
+        pods, services = wanted[0] or own.pod_cidr, wanted[1] or own.service_cidr
+    assert pods and services
+    return AddressPlan.of(pods, services)
+
+
+def _given(config: ClusterConfig) -> dict[str, str]:
+    return {'--pod-cidr': config.pod_cidr, '--service-cidr': config.service_cidr}
+
+
+def _cidrs(option: str, text: str) -> tuple[Network, ...]:
     """ConfigError, naming the option, for what is no CIDR at all."""
-    networks = []
-    for option, cidr in (('--pod-cidr', config.pod_cidr), ('--service-cidr', config.service_cidr)):
-        try:
-            networks += [IPv4Network(cidr)] if cidr else []
-        except ValueError as error:
-            raise ConfigError(f'invalid {option} "{cidr}": {error}; for example: 10.244.0.0/16') from error
-    return networks
+    try:
+        return parse_cidrs(text)
+    except ValueError as error:
+        example = '10.244.0.0/16, or 10.244.0.0/16,fd00:10:244::/56'
+        raise ConfigError(f'invalid {option} "{text}": {error}; for example: {example}') from error
 
 
-def _of_other_clusters(name: str) -> list[IPv4Network]:
+def _of_other_clusters(name: str) -> list[Network]:
     """What clusters that are known here have, running or not."""
     others = [load('', str(file.parent)) for file in STATE_ROOT.glob('*/cluster.json')]
     running = [load(each) for each in all_names()]
     found = {other.name: other for other in [*others, *running] if other is not None and other.name != name}
-    return [IPv4Network(cidr) for other in found.values() for cidr in (other.pod_cidr, other.service_cidr)]
+    return [network for other in found.values() for text in _given(other).values() for network in parse_cidrs(text)]
 
 
 def free_port(first: int) -> int:
@@ -168,7 +194,7 @@ def _launch(config: ClusterConfig, say: Callable[[str], None]) -> str:
 
 def _why_not(config: ClusterConfig, reason: str, log_from: int) -> str:
     """The doctor's words when it finds something, else the daemon's, else the log's last ones."""
-    missing = [finding for finding in preflight.run_checks() if not finding.ok and finding.check.required]
+    missing = [finding for finding in preflight.run_checks() if not finding.ok and _is_needed(finding.check, config)]
     if missing:
         return '\n'.join(f'{found.check.name}: {found.error}; remedy: {found.check.remedy}' for found in missing)
     if reason:
@@ -177,6 +203,10 @@ def _why_not(config: ClusterConfig, reason: str, log_from: int) -> str:
         log.seek(log_from)
         words = log.read().decode(errors='replace').splitlines()[-LAST_WORDS:]
     return '\n'.join([f'the cluster did not start; the end of {config.log_file}:', *words])
+
+
+def _is_needed(check: preflight.Check, config: ClusterConfig) -> bool:
+    return check.required or (check is preflight.IPV6 and config.ip_family != 'ipv4')
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import msgspec
 
 from netkube.cluster import processes
 from netkube.cluster.access import server_url
-from netkube.cluster.addressing import AddressPlan
 from netkube.cluster.config import ClusterConfig
 
 ANSWER_SECONDS = 5.0
@@ -35,9 +34,8 @@ class Status(msgspec.Struct, frozen=True):
 
 
 def observe(config: ClusterConfig) -> Status:
-    plan = AddressPlan.of(config.pod_cidr, config.service_cidr)
     seen = tuple(_process(config, role) for role in processes.ROLES)
-    return Status(config, seen, str(plan.dns_vip), server_url(config), _answers(config))
+    return Status(config, seen, config.dns_vips, server_url(config), _answers(config))
 
 
 def _process(config: ClusterConfig, role: str) -> Process:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from netkube.cluster import processes
-from netkube.cluster.addressing import AddressPlan
 from netkube.cluster.config import RUN_ROOT, STATE_ROOT, ClusterConfig, load
 from netkube.cluster.machine import MachineLink
 from netkube.cluster.networks import machine_link_config
@@ -45,8 +44,7 @@ def stop(name: str, purge: bool, say: Callable[[str], None]) -> bool:
 async def _remove_network(config: ClusterConfig) -> None:
     """The Pods' namespaces and processes, the link to the machine, the Node's namespace: in that order."""
     await asyncio.to_thread(teardown, config.cgroup, str(config.containers), config.netns_prefix)
-    plan = AddressPlan.of(config.pod_cidr, config.service_cidr)
-    link = MachineLink(machine_link_config(config, plan))
+    link = MachineLink(machine_link_config(config, config.plans))
     try:
         await link.remove()
     finally:

@@ -21,6 +21,7 @@ from netkube.controllers.replicaset import ReplicaSetController
 from netkube.controllers.rootca import RootCAController
 from netkube.controllers.serviceaccount import ServiceAccountController
 from netkube.controllers.serviceaccounttoken import ServiceAccountTokenController
+from netkube.controllers.servicecidrs import ServiceCIDRController
 
 CONTROLLERS: tuple[Any, ...] = (
     NamespaceController,
@@ -33,6 +34,7 @@ CONTROLLERS: tuple[Any, ...] = (
     GarbageCollector,
     NodeLifecycleController,
     PodGCController,
+    ServiceCIDRController,
     ClusterRoleAggregationController,
 )
 

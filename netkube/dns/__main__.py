@@ -21,7 +21,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='python -m netkube.dns', description='The resolver of a netkube cluster.')
     parser.add_argument('--api-socket', required=True, help="the API server's unix socket")
     parser.add_argument('--netns', help='the network namespace to listen in (default: its own)')
-    parser.add_argument('--listen', required=True, help='the address to listen on')
+    parser.add_argument('--listen', required=True, help='the addresses to listen on, with commas between')
     parser.add_argument('--port', type=int, default=53)
     parser.add_argument('--cluster-domain', default='cluster.local')
     parser.add_argument('--resolv-conf', default='/etc/resolv.conf', help='names the nameservers to forward to')
@@ -32,11 +32,11 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
 def main(arguments: Sequence[str]) -> None:
     options = parse_arguments(arguments)
     logging.basicConfig(level=logging.INFO, format='%(asctime)s %(levelname)s %(name)s: %(message)s')
-    udp, tcp = open_sockets(options.netns, options.listen, options.port)
-    run(options, udp, tcp)
+    addresses = options.listen.split(',')
+    run(options, addresses, [open_sockets(options.netns, address, options.port) for address in addresses])
 
 
-def run(options: argparse.Namespace, udp: socket.socket, tcp: socket.socket) -> None:
+def run(options: argparse.Namespace, addresses: list[str], sockets: list[tuple[socket.socket, socket.socket]]) -> None:
     import asyncio
 
     from netkube.client.http import Endpoint, HttpClient
@@ -46,13 +46,12 @@ def run(options: argparse.Namespace, udp: socket.socket, tcp: socket.socket) -> 
     from netkube.dns.upstream import ResolvConf, Upstream
     from netkube.dns.zone import Zone
 
-    upstream = Upstream(ResolvConf(options.resolv_conf, excluded=frozenset({options.listen})))
+    upstream = Upstream(ResolvConf(options.resolv_conf, excluded=frozenset(addresses)))
     asyncio.run(
         serve(
-            Resolver(Zone(options.cluster_domain, options.listen), upstream),
+            Resolver(Zone(options.cluster_domain, addresses[0]), upstream),
             Informers(HttpClient(Endpoint(socket_path=options.api_socket))),
-            udp,
-            tcp,
+            sockets,
             on_ready=lambda: announce(options.ready_fd),
         )
     )

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from netkube.client.informer import Informers
@@ -129,25 +129,31 @@ class TcpServer:
 
 
 async def serve(
-    resolver: Resolver, informers: Informers, udp: socket.socket, tcp: socket.socket, on_ready: Callable[[], None]
-) -> None:
-    """Until SIGTERM or SIGINT. ``on_ready`` is called once the zone is known, so answers are complete."""
+    resolver: Resolver, informers: Informers, sockets: Sequence[tuple[socket.socket, socket.socket]],
+    on_ready: Callable[[], None],
+) -> None:  # fmt: skip
+    """Until SIGTERM or SIGINT, on pairs of a UDP and a TCP socket.
+
+    ``on_ready`` is called once the zone is known, so answers are complete.
+    """
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     resolver.follow(informers)
-    datagrams = UdpServer(udp, resolver)
-    datagrams.start()
+    datagrams = [UdpServer(udp, resolver) for udp, _ in sockets]
+    for server in datagrams:
+        server.start()
     async with asyncio.TaskGroup() as tasks:
         running = [
-            tasks.create_task(TcpServer(tcp, resolver).run()),
+            *(tasks.create_task(TcpServer(tcp, resolver).run()) for _, tcp in sockets),
             tasks.create_task(informers.run()),
             tasks.create_task(_announce(resolver, informers, on_ready)),
         ]
         await ended.wait()
         for task in running:
             task.cancel()
-    datagrams.stop()
+    for server in datagrams:
+        server.stop()
 
 
 async def _announce(resolver: Resolver, informers: Informers, on_ready: Callable[[], None]) -> None:

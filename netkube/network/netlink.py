@@ -93,6 +93,8 @@ class Netlink:
         One that fails does not stop those after it; the first failure is raised at the end, as the OSError of its
         errno, with what was tried and the kernel's explanation.
         """
+        if not messages:
+            return
         first = self._send(messages, NLM_F_ACK)
         failures = [
             failure

@@ -31,6 +31,8 @@ class Library(Protocol):
 
     def set_numeric_proto_output(self, val: bool) -> bool: ...
 
+    def set_handle_output(self, val: bool) -> bool: ...
+
 
 class Nft:
     """One libnftables context, which belongs to the thread, and so to the network namespace, that first uses it.
@@ -61,6 +63,19 @@ class Nft:
         finally:
             library.set_json_output(False)
         return json.loads(output) if output else {'nftables': []}
+
+    def list_text(self, text: str) -> str:
+        """What a ``list`` command prints for people, each object with its handle: ``... # handle 7``."""
+        library = self._opened()
+        library.set_handle_output(True)
+        try:
+            return self._command(text)
+        finally:
+            library.set_handle_output(False)
+
+    def close(self) -> None:
+        """Let go of the context's socket, and so of tables with the flag ``owner``."""
+        self._library = None
 
     def generation(self) -> int:
         """A number that grows by one with each transaction of anybody in the namespace that changed something."""

@@ -7,7 +7,9 @@
 ```
 
 All that goes from Pod to Pod is routed by the Node, never bridged: ports are isolated, each Pod's /32 is a route of
-the Node, and both sides know each other's MAC for good, so nothing is ever broadcast.
+the Node, and both sides know each other's MAC for good, so nothing is ever broadcast. IPv6 is the same with a /128:
+there are no link-local addresses, no router advertisements and no neighbour discovery. A Pod of both families has
+one MAC, that of its primary address.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import IPv4Address, IPv4Network
 from socket import if_nametoindex
 
 import msgspec
 
+from netkube.api.families import Address, host_network
 from netkube.network.addresses import ensure_address, mac_of
 from netkube.network.links import (
     Link,
@@ -36,26 +38,37 @@ from netkube.network.links import (
 from netkube.network.namespaces import opened
 from netkube.network.neighbours import delete_neighbour, ensure_forwarding, ensure_neighbour
 from netkube.network.netlink import Message, Netlink, netlink_in
-from netkube.network.routes import DEFAULT, delete_route, ensure_route
+from netkube.network.routes import delete_route, ensure_default_route, ensure_route
 
 POD_LINK = 'eth0'
 MAX_PORTS = 1023  # of one bridge: BR_MAX_PORTS of the kernel, and port 0 is not used
 
 
 class Bridge(msgspec.Struct, frozen=True):
-    """The Node's bridge: its link's index, and the address that is the Pods' gateway."""
+    """The Node's bridge: its link's index, and of each family the address that is the Pods' gateway."""
 
     index: int
-    gateway: IPv4Address
+    gateways: tuple[Address, ...]
+
+    @property
+    def mac(self) -> bytes:
+        return mac_of(self.gateways[0])
 
 
 class Port(msgspec.Struct, frozen=True):
-    """``link`` names the Node's end, ``namespace`` (under /run/netns) holds the Pod's; ``alias`` says whose it is."""
+    """``link`` names the Node's end, ``namespace`` (under /run/netns) holds the Pod's; ``alias`` says whose it is.
+
+    ``addresses``: the Pod's, one of each of the bridge's families, in the same order.
+    """
 
     link: str
     namespace: str
-    address: IPv4Address
+    addresses: tuple[Address, ...]
     alias: str
+
+    @property
+    def mac(self) -> bytes:
+        return mac_of(self.addresses[0])
 
 
 def ensure_port(node: Netlink, bridge: Bridge, port: Port) -> None:
@@ -71,36 +84,33 @@ def ensure_port(node: Netlink, bridge: Bridge, port: Port) -> None:
         _connect(node, bridge, port, pod, namespace)
         eth0 = get_link(pod, POD_LINK)
         node.request(*node_side(bridge, port, if_nametoindex(port.link)))
-        pod.request(*pod_side(eth0, bridge, port.address))
+        pod.request(*pod_side(eth0, bridge, port.addresses))
 
 
-def forget_address(bridge: Bridge, address: IPv4Address) -> tuple[Message, Message]:
-    return delete_route(_host(address), bridge.index), delete_neighbour(bridge.index, address)
+def forget_address(bridge: Bridge, address: Address) -> tuple[Message, Message]:
+    return delete_route(host_network(address), bridge.index), delete_neighbour(bridge.index, address)
 
 
 def node_side(bridge: Bridge, port: Port, index: int) -> list[Message]:
-    mac = mac_of(port.address)
-    return [
-        ensure_forwarding(index, mac),
-        ensure_neighbour(bridge.index, port.address, mac),
-        ensure_route(_host(port.address), bridge.index),
-    ]
+    messages = [ensure_forwarding(index, port.mac)]
+    for address in port.addresses:
+        messages.append(ensure_neighbour(bridge.index, address, port.mac))
+        messages.append(ensure_route(host_network(address), bridge.index))
+    return messages
 
 
-def pod_side(eth0: Link, bridge: Bridge, address: IPv4Address) -> list[Message]:
-    return [
-        set_up('lo'),
-        without_ipv6_addresses(POD_LINK),
-        set_up(POD_LINK),
-        ensure_address(eth0.index, address),
-        ensure_neighbour(eth0.index, bridge.gateway, mac_of(bridge.gateway)),
-        ensure_route(DEFAULT, eth0.index, via=bridge.gateway),
-    ]
+def pod_side(eth0: Link, bridge: Bridge, addresses: tuple[Address, ...]) -> list[Message]:
+    messages = [set_up('lo'), without_ipv6_addresses(POD_LINK), set_up(POD_LINK)]
+    for address, gateway in zip(addresses, bridge.gateways, strict=True):
+        messages.append(ensure_address(eth0.index, address))
+        messages.append(ensure_neighbour(eth0.index, gateway, bridge.mac))
+        messages.append(ensure_default_route(eth0.index, gateway))
+    return messages
 
 
 def _connect(node: Netlink, bridge: Bridge, port: Port, pod: Netlink, namespace: int) -> None:
     """The veth exists; one that is there already, between these two, stays."""
-    add = add_veth(port.link, mac_of(bridge.gateway), Peer(POD_LINK, namespace, mac_of(port.address)), bridge.index)
+    add = add_veth(port.link, bridge.mac, Peer(POD_LINK, namespace, port.mac), bridge.index)
     isolate = isolate_port(port.link, port.alias)
     try:
         node.request(add, isolate)
@@ -122,9 +132,6 @@ def _undone_on_failure(node: Netlink, bridge: Bridge, port: Port) -> Iterator[No
     try:
         yield
     except OSError:
-        node.request(delete_link(port.link), *forget_address(bridge, port.address))
+        forgotten = (message for address in port.addresses for message in forget_address(bridge, address))
+        node.request(delete_link(port.link), *forgotten)
         raise
-
-
-def _host(address: IPv4Address) -> IPv4Network:
-    return IPv4Network((address, 32))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_network
 from sys import byteorder
 
 import msgspec
 
+from netkube.api.families import Address, Network, everywhere, socket_family
 from netkube.network.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -32,19 +33,19 @@ RTMSG = struct.Struct('=BBBBBBBBI')  # family, dst len, src len, tos, table, pro
 PROTOCOL = 107
 """Who made a route, as ``ip route`` shows it (``proto 107``): netkube. Unassigned in iproute2's rt_protos; a ``k``."""
 
-DEFAULT = IPv4Network('0.0.0.0/0')
+UNSPECIFIED = {socket.AF_INET: bytes(4), socket.AF_INET6: bytes(16)}
 
 
 class Route(msgspec.Struct, frozen=True):
     """A row of the main table; ``link`` is 0 for a route that names none (unreachable, several next hops)."""
 
-    destination: IPv4Network
+    destination: Network
     link: int
     protocol: int
 
 
 def ensure_route(
-    destination: IPv4Network, link: int, via: IPv4Address | None = None, source: IPv4Address | None = None
+    destination: Network, link: int, via: Address | None = None, source: Address | None = None
 ) -> Message:
     """The destination is reached through the link: by the gateway ``via``, taken to be on the link, or directly.
 
@@ -53,12 +54,17 @@ def ensure_route(
     return _route(destination, link, via, source, NLM_F_CREATE | NLM_F_REPLACE)
 
 
-def add_route(destination: IPv4Network, link: int, via: IPv4Address, source: IPv4Address) -> Message:
+def ensure_default_route(link: int, via: Address, source: Address | None = None) -> Message:
+    """The gateway's family goes there, but for what has a narrower route."""
+    return ensure_route(everywhere(via), link, via, source)
+
+
+def add_route(destination: Network, link: int, via: Address, source: Address) -> Message:
     """As ``ensure_route``, but FileExistsError if the destination has a route: for the machine, which is not ours."""
     return _route(destination, link, via, source, NLM_F_CREATE | NLM_F_EXCL)
 
 
-def ensure_unreachable(destination: IPv4Network) -> Message:
+def ensure_unreachable(destination: Network) -> Message:
     """Packets that no narrower route takes are refused with ICMP host unreachable."""
     return Message(
         RTM_NEWROUTE,
@@ -68,7 +74,7 @@ def ensure_unreachable(destination: IPv4Network) -> Message:
     )
 
 
-def delete_route(destination: IPv4Network, link: int) -> Message:
+def delete_route(destination: Network, link: int) -> Message:
     return Message(
         RTM_DELROUTE,
         0,
@@ -81,26 +87,26 @@ def delete_route(destination: IPv4Network, link: int) -> Message:
 
 
 def list_routes(netlink: Netlink) -> list[Route]:
-    """All IPv4 routes of the main table."""
-    request = Message(RTM_GETROUTE, 0, RTMSG.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0), 'list routes')
+    """All routes of the main table, of both families."""
+    request = Message(RTM_GETROUTE, 0, RTMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0), 'list routes')
     return [route for body in netlink.dump(request) if (route := parse_route(body))]
 
 
 def parse_route(body: bytes) -> Route | None:
-    """None if it is not in the main table."""
-    _, length, _, _, table, protocol, _, _, _ = RTMSG.unpack_from(body)
-    if table != RT_TABLE_MAIN:
+    """None if it is not in the main table, or of another family (MPLS, multicast)."""
+    family, length, _, _, table, protocol, _, _, _ = RTMSG.unpack_from(body)
+    if table != RT_TABLE_MAIN or family not in UNSPECIFIED:
         return None
     attributes = parse_attributes(body[RTMSG.size :])
     return Route(
-        IPv4Network((attributes.get(RTA_DST, b'\0\0\0\0'), length)),
+        ip_network((attributes.get(RTA_DST, UNSPECIFIED[family]), length)),
         int.from_bytes(attributes.get(RTA_OIF, b''), byteorder),
         protocol,
     )
 
 
 def _route(
-    destination: IPv4Network, link: int, via: IPv4Address | None, source: IPv4Address | None, flags: int
+    destination: Network, link: int, via: Address | None, source: Address | None, flags: int
 ) -> Message:
     scope, onlink = (RT_SCOPE_UNIVERSE, RTNH_F_ONLINK) if via else (RT_SCOPE_LINK, 0)
     body = _header(destination, scope, RTN_UNICAST, onlink)
@@ -112,9 +118,10 @@ def _route(
     return Message(RTM_NEWROUTE, flags, body, f'add route {destination} through link {link}')
 
 
-def _header(destination: IPv4Network, scope: int, kind: int, flags: int) -> bytes:
-    return RTMSG.pack(socket.AF_INET, destination.prefixlen, 0, 0, RT_TABLE_MAIN, PROTOCOL, scope, kind, flags)
+def _header(destination: Network, scope: int, kind: int, flags: int) -> bytes:
+    family, length = socket_family(destination), destination.prefixlen
+    return RTMSG.pack(family, length, 0, 0, RT_TABLE_MAIN, PROTOCOL, scope, kind, flags)
 
 
-def _packed(destination: IPv4Network) -> bytes:
+def _packed(destination: Network) -> bytes:
     return destination.network_address.packed

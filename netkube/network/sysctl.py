@@ -21,7 +21,13 @@ def write(name: str, value: int | str) -> None:
         file.write(str(value))
 
 
-def write_if_present(name: str, value: int | str) -> None:
+def ensure(name: str, value: int | str) -> None:
+    """As ``write``, but what is so already is not written: IPv6's forwarding visits every link each time."""
+    if read(name) != str(value):
+        write(name, value)
+
+
+def ensure_if_present(name: str, value: int | str) -> None:
     """For a setting that only matters where it exists: IPv6 may be compiled out, a module not loaded."""
     if (FOLDER / name).exists():
-        write(name, value)
+        ensure(name, value)

@@ -133,9 +133,9 @@ class Actions:
         return VolumeContext(record.pod, self._m.sources, self._facts(record), record.tokens)
 
     def _facts(self, record: PodRecord) -> PodFacts:
-        address = self._m.sandboxes.addresses.allocate(record.uid)
+        addresses = self._m.sandboxes.addresses.allocate(record.uid)
         config = self._m.config
-        return PodFacts(config.node_address, str(address), config.node_name, self._m.allocatable)
+        return PodFacts(config.node_addresses, tuple(map(str, addresses)), config.node_name, self._m.allocatable)
 
     # starting
 
@@ -245,7 +245,7 @@ class Actions:
             self._spawn(record, status.id, probes.run())
 
     def _target(self, record: PodRecord, container: Object, status: ContainerStatus) -> Target:
-        return Target(container, status.id, str(record.address))
+        return Target(container, status.id, str(record.addresses[0]))
 
     def _spawn(self, record: PodRecord, id: str, work: Coroutine[Any, Any, None]) -> None:
         record.tasks.setdefault(id, []).append(self._m.spawn(work))
@@ -285,7 +285,7 @@ class Actions:
         """The hook's time is part of the grace period; whatever comes of it, the container is stopped."""
         assert record.pod is not None
         container, began = _find_container(record.pod, stop.name), self._m.now()
-        target = Target(container, stop.id, str(record.address))
+        target = Target(container, stop.id, str(record.addresses[0]))
         try:
             async with asyncio.timeout(grace):
                 await self._m.handlers.run(hook, target, grace)

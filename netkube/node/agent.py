@@ -281,8 +281,8 @@ class NodeAgent:
         failure: tuple[str, str] | None = None,
     ) -> Facts:
         return Facts(
-            host_ip=self._config.node_address,
-            pod_ip=str(record.address) if record.sandbox and record.address else '',
+            host_ips=self._config.node_addresses,
+            pod_ips=tuple(map(str, record.addresses)) if record.sandbox else (),
             sandbox=record.sandbox,
             containers=record.all_containers(),
             waiting=waiting or {},

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import msgspec
+
+from netkube.network.plan import AddressPlans
 
 
 class NodeConfig(msgspec.Struct, frozen=True):
     node_name: str
     cluster_name: str
     cluster_domain: str  # cluster.local
-    dns_vip: str  # the nameserver of Pods
-    node_address: str  # the Node's InternalIP
-    pod_cidr: IPv4Network
-    gateway: IPv4Address  # the bridge's address inside pod_cidr: never given to a Pod
+    plans: AddressPlans  # of each IP family: the Pods' range and nameserver, the Node's InternalIP
     state_dir: Path  # what Pods keep on disk, by Pod uid: volumes, logs
     memory_dir: Path  # a directory on a tmpfs: files of /etc, Secrets, emptyDirs of medium Memory
     netns_of: Callable[[str], str]  # Pod uid -> name of its network namespace
     max_pods: int = 2000
     hide: tuple[str, ...] = ()  # paths of the machine that no container may see
     machine_resolv_conf: Path = msgspec.field(default=Path('/etc/resolv.conf'))
+
+    @property
+    def dns_vip(self) -> str:
+        """The nameserver of Pods."""
+        return str(self.plans[0].dns_vip)
+
+    @property
+    def node_addresses(self) -> tuple[str, ...]:
+        """The Node's InternalIPs, that of the primary family first."""
+        return tuple(str(plan.node_address) for plan in self.plans)
+
+    @property
+    def pod_cidrs(self) -> tuple[str, ...]:
+        return tuple(str(plan.node_pod_cidr) for plan in self.plans)
 
     def pod_dir(self, uid: str) -> Path:
         return self.state_dir / 'pods' / uid

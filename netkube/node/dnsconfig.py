@@ -120,9 +120,10 @@ def pod_hostname(pod: Object, domain: str) -> PodHostname:
     return PodHostname(f'{hostname}.{full_domain}' if spec.get('setHostnameAsFQDN') else hostname, full_domain)
 
 
-def hosts_file(pod: Object, address: str, domain: str) -> str:
+def hosts_file(pod: Object, addresses: Iterable[str], domain: str) -> str:
     """/etc/hosts as the kubelet writes it."""
-    text = HOSTS + f'{address}\t{chr(9).join(pod_hostname(pod, domain).names)}\n'
+    names = '\t'.join(pod_hostname(pod, domain).names)
+    text = HOSTS + ''.join(f'{address}\t{names}\n' for address in addresses)
     aliases = pod['spec'].get('hostAliases') or ()
     if aliases:
         text += '\n# Entries added by HostAliases.\n'

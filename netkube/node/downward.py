@@ -25,8 +25,8 @@ class UnsupportedField(Exception):
 class PodFacts(msgspec.Struct, frozen=True):
     """What is known on the Node and not yet in the object when the Pod's containers start."""
 
-    host_ip: str
-    pod_ip: str
+    host_ips: tuple[str, ...]
+    pod_ips: tuple[str, ...]
     node_name: str
     allocatable: Mapping[str, str]  # the Node's, by resource name
 
@@ -45,10 +45,14 @@ def field_value(pod: Object, path: str, facts: PodFacts) -> str:
             return spec.get('nodeName') or facts.node_name
         case 'spec.serviceAccountName':
             return spec.get('serviceAccountName', '')
-        case 'status.hostIP' | 'status.hostIPs':
-            return facts.host_ip
-        case 'status.podIP' | 'status.podIPs':
-            return facts.pod_ip
+        case 'status.hostIP':
+            return facts.host_ips[0]
+        case 'status.hostIPs':
+            return ','.join(facts.host_ips)
+        case 'status.podIP':
+            return facts.pod_ips[0]
+        case 'status.podIPs':
+            return ','.join(facts.pod_ips)
     raise UnsupportedField(f'unsupported fieldPath: {path}')
 
 

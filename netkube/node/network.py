@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Collection
 from contextlib import closing
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_address
 from socket import if_nametoindex
 
 import msgspec
 
+from netkube.api.families import IPV6, Address, Network
 from netkube.network import namespaces, sysctl
 from netkube.network.addresses import ensure_address, mac_of
 from netkube.network.links import (
@@ -25,17 +27,22 @@ from netkube.network.links import (
     list_names,
     mark_dying,
     set_up,
+    without_ipv6_addresses,
 )
 from netkube.network.namespaces import NamespaceThread
 from netkube.network.neighbours import list_neighbours
-from netkube.network.netlink import Netlink
+from netkube.network.netlink import Message, Netlink
+from netkube.network.nft import Nft
+from netkube.network.plan import AddressPlan, AddressPlans
 from netkube.network.ports import Bridge, Port, ensure_port, forget_address
-from netkube.network.routes import ensure_route, ensure_unreachable
+from netkube.network.routes import PROTOCOL, delete_route, ensure_route, ensure_unreachable, list_routes
 
 PORT_PREFIX = 'nk'
 
 SETTINGS = (
-    ('net/ipv6/conf/default/disable_ipv6', 1),  # before any link is up: each port would flood multicast to all
+    # Before any link is up: each port would flood multicast to all. Where the cluster has IPv6 the bridge and the
+    # link to the machine have it, and the ports still do not: what comes in there is the bridge's.
+    ('net/ipv6/conf/default/disable_ipv6', 1),
     ('net/ipv4/ip_forward', 1),
     # A namespace inherits the machine's values of the following, and a link its namespace's default.
     ('net/ipv4/conf/all/rp_filter', 1),  # a Pod cannot send as somebody outside; every path here is symmetric
@@ -48,23 +55,36 @@ SETTINGS = (
     ('net/bridge/bridge-nf-call-ip6tables', 0),
     ('net/bridge/bridge-nf-call-arptables', 0),
 )
+IPV6_SETTINGS = (('net/ipv6/conf/all/forwarding', 1),)
+# IPv6 has no rp_filter: a Pod cannot send as somebody outside.
+IPV6_TABLE = """
+add table ip6 netkube-node
+delete table ip6 netkube-node
+table ip6 netkube-node {
+  chain strangers { type filter hook prerouting priority raw; fib saddr . iif oif missing drop; }
+}
+"""
 KEEP_SECONDS = 1.0
 
 
 class NodeNetworkConfig(msgspec.Struct, frozen=True):
-    """``netns`` is the Node's namespace; ``pod_cidr`` and ``service_cidr`` are the whole cluster's.
+    """``netns`` is the Node's namespace, ``plans`` the cluster's.
 
     The Node's addresses are all on the bridge: ``gateway`` of its Pods, ``node_address`` (its InternalIP), and
     ``dns_vip``, where the resolver listens.
     """
 
     netns: str
-    pod_cidr: IPv4Network
-    service_cidr: IPv4Network
-    gateway: IPv4Address
-    node_address: IPv4Address
-    dns_vip: IPv4Address
+    plans: AddressPlans
     bridge: str = 'netkube0'
+
+    @property
+    def gateways(self) -> tuple[Address, ...]:
+        return tuple(plan.gateway for plan in self.plans)
+
+    @property
+    def settings(self) -> tuple[tuple[str, int], ...]:
+        return SETTINGS + (IPV6_SETTINGS if any(plan.family == IPV6 for plan in self.plans) else ())
 
 
 def link_name(pod_uid: str) -> str:
@@ -73,9 +93,9 @@ def link_name(pod_uid: str) -> str:
     return PORT_PREFIX + digest[: NAME_LENGTH - len(PORT_PREFIX)]
 
 
-def write_settings() -> None:
-    for name, value in SETTINGS:
-        sysctl.write_if_present(name, value)
+def write_settings(config: NodeNetworkConfig) -> None:
+    for name, value in config.settings:
+        sysctl.ensure_if_present(name, value)
 
 
 def delete_unplugged() -> None:
@@ -102,14 +122,17 @@ class NodeNetwork:
         """Keeps the settings as they are to be: Docker, for one, loads br_netfilter at its start."""
         while True:
             await asyncio.sleep(KEEP_SECONDS)
-            await self._thread.run(write_settings)
+            await self._thread.run(write_settings, self.config)
 
-    async def plug(self, pod_uid: str, netns: str, address: IPv4Address) -> None:
-        """The namespace (a name under /run/netns) has ``eth0`` with the address, and is reached by it.
+    async def plug(self, pod_uid: str, netns: str, *addresses: Address) -> None:
+        """The namespace (a name under /run/netns) has ``eth0`` with the addresses, and is reached by them.
+
+        There is one address of each of the Node's families, in their order.
 
         FileNotFoundError if the namespace does not exist; OSError as the kernel has it. Nothing is left of a failure.
         """
-        port = Port(link_name(pod_uid), netns, address, alias=f'{pod_uid} {address}')
+        alias = ' '.join((pod_uid, *map(str, addresses)))
+        port = Port(link_name(pod_uid), netns, addresses, alias)
         await self._thread.run(self._plane.plug, port)
 
     async def unplug(self, pod_uid: str) -> None:
@@ -120,6 +143,10 @@ class NodeNetwork:
         """As ``unplug``, for one of ``ports`` whose Pod nobody remembers."""
         await self._thread.run(self._plane.unplug, link)
         await self._deleting.run(delete_unplugged)
+
+    async def route_services(self, ranges: Collection[Network]) -> None:
+        """The ranges of Services are these, besides the cluster's own."""
+        await self._thread.run(self._plane.route_services, ranges)
 
     async def ports(self) -> set[str]:
         """The names (see ``link_name``) of the ports that exist."""
@@ -138,48 +165,51 @@ class NodeNetwork:
 
 
 class Plane:
-    """What ``NodeNetwork`` does in its thread. Remembers the address of each port, which the kernel may not: a veth
+    """What ``NodeNetwork`` does in its thread. Remembers the addresses of each port, which the kernel may not: a veth
     goes with the Pod's namespace, its route and its neighbour entry stay."""
 
     def __init__(self, config: NodeNetworkConfig) -> None:
         self._config = config
         self._netlink: Netlink | None = None
-        self._addresses: dict[str, IPv4Address] = {}
+        self._addresses: dict[str, tuple[Address, ...]] = {}
 
     def ensure(self) -> None:
-        write_settings()
-        netlink = self._opened()
         config = self._config
+        write_settings(config)
+        netlink = self._opened()
         if not find_link(netlink, config.bridge):
-            netlink.request(add_bridge(config.bridge, mac_of(config.gateway)))
+            netlink.request(add_bridge(config.bridge, mac_of(config.gateways[0])))
         bridge = if_nametoindex(config.bridge)
-        netlink.request(
-            delete_dying(),
-            set_up('lo'),
-            set_up(config.bridge),
-            *(ensure_address(bridge, address) for address in (config.gateway, config.node_address, config.dns_vip)),
-            # What no Pod has is refused here and does not travel back and forth between Node and machine.
-            ensure_unreachable(config.pod_cidr),
-            # A Service's address is rewritten before it is routed; what is not still has to reach the forward hook,
-            # where it is refused, and a process of the Node itself needs a route to get as far as the output hook.
-            ensure_route(config.service_cidr, bridge),
-        )
-        self._forget_gone_ports(netlink, Bridge(bridge, config.gateway))
+        netlink.request(delete_dying(), set_up('lo'), without_ipv6_addresses(config.bridge), set_up(config.bridge))
+        for plan in config.plans:
+            if plan.family == IPV6:
+                sysctl.ensure(f'net/ipv6/conf/{config.bridge}/disable_ipv6', 0)
+                Nft().run(IPV6_TABLE)
+            netlink.request(*_bridge_side(plan, bridge))
+        self._forget_gone_ports(netlink, Bridge(bridge, config.gateways))
 
     def plug(self, port: Port) -> None:
-        if self._addresses.get(port.link, port.address) != port.address:
+        if self._addresses.get(port.link, port.addresses) != port.addresses:
             self.unplug(port.link)
             delete_unplugged()
         netlink = self._opened()
-        self._addresses[port.link] = port.address
+        self._addresses[port.link] = port.addresses
         ensure_port(netlink, self._bridge(), port)
 
     def unplug(self, link: str) -> None:
-        """The address is unknown; the link is marked for ``delete_unplugged``."""
-        netlink = self._opened()
-        address = self._addresses.get(link)
-        netlink.request(mark_dying(link), *(forget_address(self._bridge(), address) if address else ()))
+        """The addresses are unknown; the link is marked for ``delete_unplugged``."""
+        bridge = self._bridge()
+        forgotten = [m for address in self._addresses.get(link, ()) for m in forget_address(bridge, address)]
+        self._opened().request(mark_dying(link), *forgotten)
         self._addresses.pop(link, None)
+
+    def route_services(self, ranges: Collection[Network]) -> None:
+        netlink, bridge = self._opened(), if_nametoindex(self._config.bridge)
+        found = service_routes(netlink, bridge)
+        wanted = {cidr for plan in self._config.plans for cidr in (plan.service_cidr, plan.load_balancer_cidr)}
+        wanted |= set(ranges)
+        netlink.request(*(ensure_route(one, bridge) for one in wanted - found))
+        netlink.request(*(delete_route(one, bridge) for one in found - wanted))
 
     def close(self) -> None:
         if self._netlink:
@@ -188,18 +218,38 @@ class Plane:
     def _forget_gone_ports(self, netlink: Netlink, bridge: Bridge) -> None:
         links = list_links(netlink)
         self._addresses = {
-            link.name: IPv4Address(link.alias.split()[-1])
+            link.name: tuple(ip_address(word) for word in link.alias.split()[1:])
             for link in links
             if link.name.startswith(PORT_PREFIX) and link.alias
         }
-        for address in set(list_neighbours(netlink, bridge.index)) - set(self._addresses.values()):
+        known = {address for addresses in self._addresses.values() for address in addresses}
+        for address in set(list_neighbours(netlink, bridge.index)) - known:
             netlink.request(*forget_address(bridge, address))
 
     def _bridge(self) -> Bridge:
-        return Bridge(if_nametoindex(self._config.bridge), self._config.gateway)
+        return Bridge(if_nametoindex(self._config.bridge), self._config.gateways)
 
     def _opened(self) -> Netlink:
         """Opened by the first call in the thread: a socket belongs to the namespace in which it was made."""
         if self._netlink is None:
             self._netlink = Netlink()
         return self._netlink
+
+
+def _bridge_side(plan: AddressPlan, bridge: int) -> list[Message]:
+    return [
+        *(ensure_address(bridge, address) for address in (plan.gateway, plan.node_address, plan.dns_vip)),
+        # What no Pod has is refused here and does not travel back and forth between Node and machine.
+        ensure_unreachable(plan.pod_cidr),
+        # A Service's address is rewritten before it is routed, and so is a load balancer's. What is not still has to
+        # reach the forward hook, where it is refused, and a process of the Node itself needs a route to get as far as
+        # the output hook.
+        ensure_route(plan.service_cidr, bridge),
+        ensure_route(plan.load_balancer_cidr, bridge),
+    ]
+
+
+def service_routes(netlink: Netlink, bridge: int) -> set[Network]:
+    """Our routes through the bridge that are not of a single Pod."""
+    routes = (route for route in list_routes(netlink) if route.link == bridge and route.protocol == PROTOCOL)
+    return {route.destination for route in routes if route.destination.prefixlen < route.destination.max_prefixlen}

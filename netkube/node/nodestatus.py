@@ -17,7 +17,7 @@ def new_node(config: NodeConfig, info: MachineInfo) -> Object:
     labels = {'kubernetes.io/hostname': config.node_name, 'kubernetes.io/os': 'linux'}
     labels['kubernetes.io/arch'] = info.architecture
     labels |= {'beta.kubernetes.io/os': 'linux', 'beta.kubernetes.io/arch': info.architecture}
-    spec = {'podCIDR': str(config.pod_cidr), 'podCIDRs': [str(config.pod_cidr)]}
+    spec = {'podCIDR': config.pod_cidrs[0], 'podCIDRs': list(config.pod_cidrs)}
     return {
         'apiVersion': 'v1', 'kind': 'Node', 'metadata': {'name': config.node_name, 'labels': labels}, 'spec': spec,
     }  # fmt: skip
@@ -29,7 +29,7 @@ def node_status(config: NodeConfig, info: MachineInfo, pressure: Pressure, old: 
         'capacity': amounts,
         'allocatable': amounts,
         'addresses': [
-            {'type': 'InternalIP', 'address': config.node_address},
+            *({'type': 'InternalIP', 'address': address} for address in config.node_addresses),
             {'type': 'Hostname', 'address': config.node_name},
         ],
         'conditions': node_conditions(pressure, old, now),

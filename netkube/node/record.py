@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from ipaddress import IPv4Address
 
 import msgspec
 
+from netkube.api.families import Address
 from netkube.api.meta import Key, Object
 from netkube.node.atomicwriter import Payload
 from netkube.node.plan import Observed, Waiting
@@ -23,7 +23,7 @@ class PodRecord(msgspec.Struct):
     uid: str
     key: Key
     pod: Object | None = None  # the newest version seen or written; None once the API has forgotten the Pod
-    address: IPv4Address | None = None
+    addresses: tuple[Address, ...] = ()  # one of each family of the Node
     sandbox: bool = False
     containers: dict[str, ContainerStatus] = msgspec.field(default_factory=dict)  # by id
     refused: dict[str, Waiting] = msgspec.field(default_factory=dict)  # by container name
@@ -63,7 +63,7 @@ class PodRecord(msgspec.Struct):
         """It has been removed, with all its containers."""
         for id in list(self.containers):
             self.forget_container(id)
-        self.sandbox, self.address = False, None
+        self.sandbox, self.addresses = False, ()
         self.stopping.clear()
         self.payloads.clear()
         self.tokens.clear()

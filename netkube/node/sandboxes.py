@@ -7,11 +7,12 @@ import os
 import shutil
 from collections.abc import Callable
 from datetime import datetime
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 
+from netkube.api.families import Address
 from netkube.api.meta import Object
-from netkube.node.addresses import AddressAllocator
+from netkube.node.addresses import PodAddresses
 from netkube.node.atomicwriter import Payload
 from netkube.node.config import NodeConfig
 from netkube.node.containers import PodFiles
@@ -31,7 +32,7 @@ from netkube.node.volumes import (
 from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import DEFAULT_SYSCTLS, READY, CriError, PodSandboxStatus, SandboxConfig
 
-ADDRESS_ANNOTATION = 'netkube/address'
+ADDRESSES_ANNOTATION = 'netkube/addresses'
 
 
 class SandboxFailed(Exception):
@@ -49,7 +50,7 @@ class Sandboxes:
         now: Callable[[], datetime],
     ) -> None:
         self._runtime, self._network, self._config, self._now = runtime, network, config, now
-        self.addresses = AddressAllocator(config.pod_cidr, _reserved(config))
+        self.addresses = PodAddresses(config.plans)
         self._machine_resolver = ResolverConfig()
 
     async def start(self) -> None:
@@ -58,13 +59,13 @@ class Sandboxes:
     async def create(self, record: PodRecord, context: VolumeContext) -> None:
         """MountFailed when a volume cannot be had, AddressesExhausted, SandboxFailed: then nothing is left behind.
 
-        ``context.facts`` has the address that was allocated for the Pod.
+        ``context.facts`` has the addresses that were allocated for the Pod.
         """
-        address = self.addresses.allocate(record.uid)
+        addresses = self.addresses.allocate(record.uid)
         payloads = payloads_of(context)
         created, written = await asyncio.gather(
-            self._create_namespace(record, context.pod, address),
-            self._write_files(context.pod, address, payloads),
+            self._create_namespace(record, context.pod, addresses),
+            self._write_files(context.pod, addresses, payloads),
             return_exceptions=True,
         )
         if isinstance(created, BaseException):
@@ -72,17 +73,18 @@ class Sandboxes:
         if isinstance(written, BaseException):
             await self.remove(record)
             raise written
-        record.address, record.payloads, record.sandbox = address, payloads, True
+        record.addresses, record.payloads, record.sandbox = addresses, payloads, True
 
     async def adopt(self, record: PodRecord, status: PodSandboxStatus, ports: set[str]) -> None:
         """Take over a sandbox of an earlier life; one that had not got its port yet gets it."""
         if status.state != READY:  # it was being removed
             await self._runtime.remove_pod_sandbox(status.id)
             return
-        record.sandbox, record.address = True, IPv4Address(status.annotations[ADDRESS_ANNOTATION])
-        self.addresses.adopt(record.uid, record.address)
+        words = status.annotations[ADDRESSES_ANNOTATION].split(',')
+        record.sandbox, record.addresses = True, tuple(map(ip_address, words))
+        self.addresses.adopt(record.uid, record.addresses)
         if link_name(record.uid) not in ports:
-            await self._network.plug(record.uid, status.netns, record.address)
+            await self._network.plug(record.uid, status.netns, *record.addresses)
 
     async def refresh_volumes(self, record: PodRecord, context: VolumeContext) -> None:
         """Bring the files that follow API objects up to date. MountFailed: they stay as they are."""
@@ -117,15 +119,15 @@ class Sandboxes:
         etc = self._etc(uid)
         return PodFiles(etc / 'hosts', etc / 'resolv.conf', volume_directories(pod, self.roots(uid)))
 
-    async def _create_namespace(self, record: PodRecord, pod: Object, address: IPv4Address) -> None:
+    async def _create_namespace(self, record: PodRecord, pod: Object, addresses: tuple[Address, ...]) -> None:
         netns = self._config.netns_of(record.uid)
         try:
-            await self._runtime.run_pod_sandbox(_sandbox_config(pod, netns, self._config.cluster_domain, address))
+            await self._runtime.run_pod_sandbox(_sandbox_config(pod, netns, self._config.cluster_domain, addresses))
         except CriError as error:
             self.addresses.release(record.uid)
             raise SandboxFailed(f'Failed to create pod sandbox: {error}') from error
         try:
-            await self._network.plug(record.uid, netns, address)
+            await self._network.plug(record.uid, netns, *addresses)
         except OSError as error:
             await self._runtime.remove_pod_sandbox(record.uid)
             self.addresses.release(record.uid)
@@ -134,12 +136,14 @@ class Sandboxes:
     def _etc(self, uid: str) -> Path:
         return self._config.pod_memory_dir(uid) / 'etc'
 
-    async def _write_files(self, pod: Object, address: IPv4Address, payloads: dict[str, Payload | None]) -> None:
+    async def _write_files(
+        self, pod: Object, addresses: tuple[Address, ...], payloads: dict[str, Payload | None]
+    ) -> None:
         """The files of /etc are in memory, where no write has to wait: a thread would take longer to wake up."""
         domain, etc = self._config.cluster_domain, self._etc(pod['metadata']['uid'])
         resolver = resolver_config(pod, domain=domain, dns_vip=self._config.dns_vip, machine=self._machine_resolver)
         os.makedirs(etc, exist_ok=True)
-        (etc / 'hosts').write_text(hosts_file(pod, str(address), domain))
+        (etc / 'hosts').write_text(hosts_file(pod, map(str, addresses), domain))
         (etc / 'resolv.conf').write_text(str(resolver))
         if payloads:
             await self._write_volumes(pod, payloads)
@@ -153,11 +157,7 @@ class Sandboxes:
             await asyncio.to_thread(write_volumes, pod, payloads, roots, self._now())
 
 
-def _reserved(config: NodeConfig) -> tuple[IPv4Address, ...]:
-    return config.gateway, IPv4Address(config.node_address), IPv4Address(config.dns_vip)
-
-
-def _sandbox_config(pod: Object, netns: str, domain: str, address: IPv4Address) -> SandboxConfig:
+def _sandbox_config(pod: Object, netns: str, domain: str, addresses: tuple[Address, ...]) -> SandboxConfig:
     metadata = pod['metadata']
     wanted = (pod['spec'].get('securityContext') or {}).get('sysctls') or ()
     own = {sysctl['name']: sysctl['value'] for sysctl in wanted if is_network_sysctl(sysctl['name'])}
@@ -167,9 +167,14 @@ def _sandbox_config(pod: Object, netns: str, domain: str, address: IPv4Address) 
         name=metadata['name'],
         netns=netns,
         hostname=pod_hostname(pod, domain).hostname,
-        sysctls={**DEFAULT_SYSCTLS, **own},
-        annotations={ADDRESS_ANNOTATION: str(address)},
+        sysctls={**DEFAULT_SYSCTLS, **_ipv6(addresses), **own},
+        annotations={ADDRESSES_ANNOTATION: ','.join(map(str, addresses))},
     )
+
+
+def _ipv6(addresses: tuple[Address, ...]) -> dict[str, str]:
+    """A Pod without an IPv6 address has no IPv6 at all."""
+    return {'net.ipv6.conf.all.disable_ipv6': '0' if any(address.version == 6 for address in addresses) else '1'}
 
 
 def _read_resolver(path: Path) -> ResolverConfig:

@@ -31,8 +31,8 @@ KEPT = ('qosClass', 'nominatedNodeName', 'resize', 'resourceClaimStatuses', 'eph
 class Facts(msgspec.Struct, frozen=True):
     """What a status is made of."""
 
-    host_ip: str
-    pod_ip: str = ''
+    host_ips: tuple[str, ...]
+    pod_ips: tuple[str, ...] = ()
     sandbox: bool = False
     containers: tuple[ContainerStatus, ...] = ()
     waiting: Mapping[str, Waiting] = msgspec.field(default_factory=dict)
@@ -56,15 +56,15 @@ def pod_status(pod: Object, facts: Facts, now: datetime) -> Object:
     status |= {
         'phase': phase,
         'conditions': merge_conditions(old.get('conditions') or (), conditions, now, generation),
-        'hostIP': facts.host_ip,
-        'hostIPs': [{'ip': facts.host_ip}],
+        'hostIP': facts.host_ips[0],
+        'hostIPs': [{'ip': address} for address in facts.host_ips],
         'startTime': old.get('startTime') or timestamp(now),
         'containerStatuses': rows,
     }
     if facts.failure and facts.ended:  # reason and message come with the phase
         status['reason'], status['message'] = facts.failure
-    if pod_ip := facts.pod_ip or old.get('podIP'):
-        status |= {'podIP': pod_ip, 'podIPs': [{'ip': pod_ip}]}
+    if pod_ips := [{'ip': address} for address in facts.pod_ips] or old.get('podIPs'):
+        status |= {'podIP': pod_ips[0]['ip'], 'podIPs': pod_ips}
     if init_rows:
         status['initContainerStatuses'] = init_rows
     return status

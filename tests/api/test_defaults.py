@@ -92,7 +92,7 @@ def test_service_account_has_two_names():
 def test_service():
     assert created(SERVICES, service())['spec'] == {
         'ports': [{'port': 80, 'protocol': 'TCP', 'targetPort': 80}], 'sessionAffinity': 'None', 'type': 'ClusterIP',
-        'internalTrafficPolicy': 'Cluster', 'ipFamilies': ['IPv4'], 'ipFamilyPolicy': 'SingleStack',
+        'internalTrafficPolicy': 'Cluster',
     }  # fmt: skip
 
 

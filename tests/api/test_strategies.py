@@ -169,10 +169,3 @@ def test_a_service_that_becomes_an_external_name_drops_its_address():
     new = updated(SERVICES, with_address(), spec__type='ExternalName', spec__externalName='a.b')
     assert not {'clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy'} & new['spec'].keys()
 
-
-def test_headless_services():
-    spec = created(SERVICES, service(clusterIP='None', selector={'a': 'b'}))['spec']
-    assert (spec['clusterIPs'], spec['ipFamilies'], spec['ipFamilyPolicy']) == (['None'], ['IPv4'], 'SingleStack')
-    spec = created(SERVICES, service(clusterIP='None'))['spec']
-    assert (spec['ipFamilies'], spec['ipFamilyPolicy']) == (['IPv4', 'IPv6'], 'RequireDualStack')
-

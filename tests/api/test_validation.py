@@ -290,6 +290,30 @@ SERVICE_FAULTS = [
      ['spec.externalTrafficPolicy: Invalid value: "Local": may only be set for externally-accessible services']),
     ({'loadBalancerSourceRanges': ['10.0.0.0/8']},
      ["spec.LoadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'"]),
+    ({'type': 'LoadBalancer', 'loadBalancerSourceRanges': ['10.0.0.1']},
+     ['spec.LoadBalancerSourceRanges[0]: Invalid value: "10.0.0.1": must be a valid CIDR value, (e.g. 10.9.8.0/24 or '
+      '2001:db8::/64)']),
+    ({'loadBalancerClass': 'a/b'},
+     ["spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'"]),
+    ({'allocateLoadBalancerNodePorts': True},
+     ["spec.allocateLoadBalancerNodePorts: Forbidden: may only be used when `type` is 'LoadBalancer'"]),
+    ({'sessionAffinity': 'ClientIP', 'sessionAffinityConfig': {'clientIP': {'timeoutSeconds': 86401}}},
+     ['spec.sessionAffinityConfig.clientIP.timeoutSeconds: Invalid value: 86401: must be greater than 0 and less than '
+      '86400']),
+    ({'internalTrafficPolicy': 'Near'},
+     ['spec.internalTrafficPolicy: Unsupported value: "Near": supported values: "Cluster", "Local"']),
+    ({'trafficDistribution': 'Near'},
+     ['spec.trafficDistribution: Unsupported value: "Near": '
+      'supported values: "PreferClose", "PreferSameNode", "PreferSameZone"']),
+    ({'ports': [{'port': 80, 'protocol': 'HTTP'}]},
+     ['spec.ports[0].protocol: Unsupported value: "HTTP": supported values: "SCTP", "TCP", "UDP"']),
+    ({'clusterIP': '10.96.0.1', 'clusterIPs': ['10.96.0.2']},
+     ['spec.clusterIPs: Invalid value: ["10.96.0.2"]: first value must match `clusterIP`']),
+    ({'clusterIP': '10.96.0.1', 'clusterIPs': ['10.96.0.1', '10.96.0.2']},
+     ['spec.clusterIPs: Invalid value: ["10.96.0.1","10.96.0.2"]: may specify no more than one IP for each IP family']),
+    ({'ipFamilies': ['IPv4', 'IPv4']}, ['spec.ipFamilies[1]: Duplicate value: "IPv4"']),
+    ({'type': 'ExternalName', 'externalName': 'a.b', 'ipFamilyPolicy': 'SingleStack'},
+     ['spec.ipFamilyPolicy: Forbidden: may not be set for ExternalName services']),
     ({'ipFamilies': ['IPv5']}, ['spec.ipFamilies[0]: Unsupported value: "IPv5": supported values: "IPv4", "IPv6"']),
 ]  # fmt: skip
 
@@ -297,6 +321,15 @@ SERVICE_FAULTS = [
 @pytest.mark.parametrize('spec, expected', SERVICE_FAULTS, ids=lambda value: str(value)[:60])
 def test_services(spec, expected):
     assert faults(SERVICES, service(**spec)) == expected
+
+
+def test_source_ranges_by_annotation():
+    annotated = service(type='LoadBalancer')
+    annotated['metadata']['annotations'] = {'service.beta.kubernetes.io/load-balancer-source-ranges': '10.0.0.0/8, x'}
+    assert faults(SERVICES, annotated) == [
+        'metadata.annotations[service.beta.kubernetes.io/load-balancer-source-ranges]: Invalid value: "x": '
+        'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'
+    ]
 
 
 def test_a_services_address_is_immutable():

@@ -9,7 +9,7 @@ import pytest
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object
 from netkube.api.resources import SERVICES
-from netkube.apiserver.allocation import Pool
+from netkube.apiserver.pools import Pool, Range
 from netkube.apiserver.registry import Registry
 from netkube.testing import memory_api
 
@@ -106,7 +106,7 @@ async def test_a_full_range_is_said() -> None:
 
 
 def test_the_lower_band_is_used_when_the_upper_one_is_full() -> None:
-    pool = Pool(1, 10, 8)
+    pool = Pool(Range(1, 10, 8))
     for number in (9, 10):
         pool.take(number, ('', ''))
     assert pool.next_free() in range(1, 9)

@@ -41,7 +41,7 @@ async def test_aggregated_discovery_says_the_same_in_two_documents(api: ServedAp
 async def test_openapi(api: ServedApi) -> None:
     paths = (await api.request('GET', '/openapi/v3')).json['paths']
     groups = ('apps', 'authentication.k8s.io', 'authorization.k8s.io', 'coordination.k8s.io', 'discovery.k8s.io',
-              'rbac.authorization.k8s.io')  # fmt: skip
+              'networking.k8s.io', 'rbac.authorization.k8s.io')  # fmt: skip
     assert set(paths) == {'api/v1', *(f'apis/{group}/v1' for group in groups)}
     document = await api.request('GET', paths['apis/apps/v1']['serverRelativeURL'])
     assert 'io.k8s.api.apps.v1.Deployment' in document.json['components']['schemas']

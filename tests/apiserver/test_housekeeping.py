@@ -36,7 +36,7 @@ async def test_the_systems_objects_are_made_once() -> None:
         await ensure_namespaces(registry)
         await ensure_kubernetes_service(registry, '10.96.0.1', '100.64.0.2', 6443)
         revision = registry.store.revision
-    assert revision == len(SYSTEM_NAMESPACES) + 3
+    assert revision == len(SYSTEM_NAMESPACES) + 4  # a Service and its IPAddress, Endpoints, an EndpointSlice
     assert {one['metadata']['name'] for one in (await registry.list(NAMESPACES)).items} == set(SYSTEM_NAMESPACES)
     assert (await registry.get(SERVICES, 'default', 'kubernetes'))['spec']['clusterIP'] == '10.96.0.1'
     await ensure_kubernetes_service(registry, '10.96.0.1', '100.64.0.3', 6443)

@@ -12,7 +12,7 @@ from cluster.machinestate import cgroups, machine_state, marked, processes
 from network.packets import run
 
 from netkube.network import sysctl
-from netkube.network.forwarding import FORWARD
+from netkube.network.forwarding import FORWARD, SWITCHES
 from netkube.testing import Cluster, eventually
 from netkube.testing.objects import config_map, container, deployment, pod, server, service
 
@@ -29,7 +29,8 @@ WORKLOAD = (
 
 @pytest.fixture(autouse=True)
 def no_forwarding():
-    sysctl.write(FORWARD, 0)
+    for switch in SWITCHES.values():
+        sysctl.write(switch, 0)
 
 
 def test_down_leaves_nothing(own):
@@ -38,6 +39,21 @@ def test_down_leaves_nothing(own):
     own.apply(*WORKLOAD)
     assert sysctl.read(FORWARD) == '1'
     assert cgroups(own) and processes(own)
+    own.down()
+    assert machine_state(own) == before
+
+
+@pytest.mark.parametrize('killed', [(), ('daemon', 'dns', 'runtime')], ids=['', 'after a kill -9'])
+@pytest.mark.parametrize('family', ['ipv6', 'dual'])
+def test_down_leaves_nothing_of_ipv6_either(own, family, killed):
+    before = machine_state(marked(own))
+    own.options = ('--ip-family', family)
+    own.up()
+    own.apply(pod('one', container('sleep', 'infinity')))
+    own.apply({'apiVersion': 'networking.k8s.io/v1', 'kind': 'ServiceCIDR', 'metadata': {'name': 'more'},
+               'spec': {'cidrs': ['fd00:77::/112']}})  # fmt: skip
+    assert sysctl.read(SWITCHES['IPv6']) == '1'
+    own.kill(*killed)
     own.down()
     assert machine_state(own) == before
 

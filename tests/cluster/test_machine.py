@@ -54,6 +54,8 @@ def internet():
     """A namespace one hop beyond the machine, which knows no way back to Pods."""
     namespaces.create('internet')
     run('ip link add uplink type veth peer name eth0 netns internet')
+    for netns in (None, 'internet'):  # no link-local address, which would be tentative for a second
+        run(f'ip link set {"eth0" if netns else "uplink"} addrgenmode none', netns=netns)
     run(f'ip address add {UPLINK}/24 dev uplink')
     run('ip link set uplink up')
     run(f'ip address add {INTERNET}/24 dev eth0', netns='internet')
@@ -70,19 +72,9 @@ class Cluster:
         self.plan = plan = PLANS[name]
         self.pod, self.address = f'{name}-pod', plan.node_pod_cidr[2]
         self.node = NodeNetwork(
-            NodeNetworkConfig(
-                f'{name}--node-1', plan.pod_cidr, plan.service_cidr, plan.gateway, plan.node_address, plan.dns_vip
-            )
+            NodeNetworkConfig(f'{name}--node-1', (plan,))
         )
-        self.config = MachineLinkConfig(
-            name,
-            f'{name}--node-1',
-            plan.machine_address,
-            plan.node_address,
-            plan.pod_cidr,
-            plan.service_cidr,
-            record,
-        )
+        self.config = MachineLinkConfig(name, f'{name}--node-1', (plan,), record)
         self.link = MachineLink(self.config)
 
     async def up(self):

@@ -28,7 +28,14 @@ from netkube.network.links import (
 from netkube.network.namespaces import inside, opened
 from netkube.network.neighbours import delete_neighbour, ensure_forwarding, ensure_neighbour, list_neighbours
 from netkube.network.netlink import Netlink, netlink_in
-from netkube.network.routes import DEFAULT, add_route, delete_route, ensure_route, ensure_unreachable, list_routes
+from netkube.network.routes import (
+    add_route,
+    delete_route,
+    ensure_default_route,
+    ensure_route,
+    ensure_unreachable,
+    list_routes,
+)
 
 ADDRESS = IPv4Address('10.1.2.3')
 MAC = bytes.fromhex('0a580a010203')
@@ -152,7 +159,7 @@ def test_addresses_routes_and_neighbours_are_idempotent(here, bridge):
             set_up('lo'),
             ensure_address(bridge, ADDRESS),
             ensure_neighbour(bridge, gateway, mac_of(gateway)),
-            ensure_route(DEFAULT, bridge, via=gateway),
+            ensure_default_route(bridge, gateway),
             ensure_route(network, bridge, source=ADDRESS),
             ensure_unreachable(IPv4Network('10.1.0.0/16')),
         )

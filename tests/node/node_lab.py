@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
 from netkube.client.interface import Client
 from netkube.client.kubelet import LogOptions
+from netkube.network.plan import AddressPlan, AddressPlans
 from netkube.node.agent import NodeAgent
 from netkube.node.config import NodeConfig
 from netkube.node.network import NodeNetwork, NodeNetworkConfig
@@ -29,30 +29,22 @@ from netkube.runtime.teardown import teardown
 from netkube.testing import eventually, memory_api
 
 NODE = 'node-1'
+IPV4 = AddressPlan.of('10.244.0.0/16', '10.96.0.0/16')
+IPV6 = AddressPlan.of('fd00:10:244::/56', 'fd00:10:96::/112')
 _numbers = itertools.count(1)
 
 
 class Lab:
-    def __init__(self, client: Client, folder: Path) -> None:
+    def __init__(self, client: Client, folder: Path, plans: AddressPlans) -> None:
         self.client, self.folder = client, folder
         self.name = f'nkn-{os.getpid()}-{next(_numbers)}'
         self.socket = str(folder / 'runtime.sock')
-        self.network_config = NodeNetworkConfig(
-            netns=f'{self.name}-node',
-            pod_cidr=IPv4Network('10.244.0.0/16'),
-            service_cidr=IPv4Network('10.96.0.0/16'),
-            gateway=IPv4Address('10.244.0.1'),
-            node_address=IPv4Address('10.244.240.2'),
-            dns_vip=IPv4Address('10.96.0.10'),
-        )
+        self.network_config = NodeNetworkConfig(f'{self.name}-node', plans)
         self.config = NodeConfig(
             node_name=NODE,
             cluster_name='t',
             cluster_domain='cluster.local',
-            dns_vip='10.96.0.10',
-            node_address='10.244.240.2',
-            pod_cidr=IPv4Network('10.244.0.0/24'),
-            gateway=IPv4Address('10.244.0.1'),
+            plans=plans,
             state_dir=folder / 'state',
             memory_dir=Path('/run') / self.name,
             netns_of=lambda uid: f'{self.name}-{uid}',
@@ -176,10 +168,10 @@ class Lab:
 
 
 @asynccontextmanager
-async def lab(folder: Path) -> AsyncIterator[Lab]:
+async def lab(folder: Path, plans: AddressPlans = (IPV4,)) -> AsyncIterator[Lab]:
     async with memory_api(namespaces=('default', 'kube-node-lease')) as client, AsyncExitStack() as undo:
         await give_account(client, 'default')
-        made = Lab(client, folder)
+        made = Lab(client, folder, plans)
         await made.start_runtime()
         undo.push_async_callback(made.stop_runtime)
         undo.push_async_callback(NodeNetwork(made.network_config).stop)

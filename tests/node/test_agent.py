@@ -217,7 +217,7 @@ async def test_a_pod_that_was_removed_by_force_is_torn_down(kubelet: Lab) -> Non
 
 async def test_the_node_is_registered_with_a_lease(kubelet: Lab) -> None:
     node = await kubelet.client.get(NODES, '', 'node-1')
-    assert node['spec']['podCIDR'] == '10.244.0.0/24'
+    assert node['spec']['podCIDR'] == '10.244.0.0/20'
     conditions = {c['type']: c for c in node['status']['conditions']}
     assert conditions['Ready']['status'] == 'True' and conditions['Ready']['reason'] == 'KubeletReady'
     assert node['status']['nodeInfo']['kubeletVersion'] == 'v1.37.0+netkube'

@@ -79,8 +79,8 @@ def test_a_long_name_is_cut_at_63_characters():
 
 
 def test_hosts():
-    assert hosts_file(pod(), '10.1.0.2', 'cluster.local') == HOSTS + '10.1.0.2\tp\n'
+    assert hosts_file(pod(), ['10.1.0.2', 'fd00::2'], 'cluster.local') == HOSTS + '10.1.0.2\tp\nfd00::2\tp\n'
     full = pod(subdomain='s', hostAliases=[{'ip': '192.0.2.7', 'hostnames': ['a', 'b']}])
-    assert hosts_file(full, '10.1.0.2', 'cluster.local') == (
+    assert hosts_file(full, ['10.1.0.2'], 'cluster.local') == (
         HOSTS + '10.1.0.2\tp.s.ns.svc.cluster.local\tp\n\n# Entries added by HostAliases.\n192.0.2.7\ta\tb\n'
     )

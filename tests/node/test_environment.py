@@ -11,7 +11,7 @@ from netkube.node.downward import PodFacts, UnsupportedField, field_value, resou
 from netkube.node.environment import ConfigError, Sources, command_line, container_environment, service_environment
 from netkube.node.expansion import expand
 
-FACTS = PodFacts('10.0.0.1', '10.1.0.2', 'node-1', {'cpu': '4', 'memory': '1Gi'})
+FACTS = PodFacts(('10.0.0.1', 'fd00::1'), ('10.1.0.2', 'fd00::2'), 'node-1', {'cpu': '4', 'memory': '1Gi'})
 CONFIGMAPS = {('ns', 'settings'): {'data': {'colour': 'red', 'a=b': 'x'}}}
 SECRETS = {('ns', 'key'): {'data': {'word': base64.b64encode(b'xyzzy').decode()}}}
 SOURCES = Sources(lambda *key: CONFIGMAPS.get(key), lambda *key: SECRETS.get(key))
@@ -119,6 +119,9 @@ def test_services_without_an_address_and_of_other_namespaces_are_left_out():
     [
         ('metadata.name', 'p'), ('metadata.namespace', 'ns'), ('spec.nodeName', 'node-1'),
         ('status.hostIP', '10.0.0.1'),
+        ('status.hostIPs', '10.0.0.1,fd00::1'),
+        ('status.podIP', '10.1.0.2'),
+        ('status.podIPs', '10.1.0.2,fd00::2'),
         ("metadata.labels['app']", 'k'), ("metadata.labels['no']", ''),
         ('metadata.labels', 'app="k"\nrole="x \\"y\\""'),
     ],

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import time
 from contextlib import asynccontextmanager
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 
 import pytest
 from msgspec.structs import replace
@@ -12,17 +12,12 @@ from network.packets import Killed, killed_after, listening, network_state, run,
 
 from netkube.network import namespaces, sysctl
 from netkube.network.namespaces import inside, opened
+from netkube.network.plan import AddressPlan
 from netkube.node.network import SETTINGS, NodeNetwork, NodeNetworkConfig, link_name
 from netkube.testing import eventually
 
-CONFIG = NodeNetworkConfig(
-    netns='t--node-1',
-    pod_cidr=IPv4Network('10.244.0.0/16'),
-    service_cidr=IPv4Network('10.96.0.0/16'),
-    gateway=IPv4Address('10.244.0.1'),
-    node_address=IPv4Address('10.244.240.2'),
-    dns_vip=IPv4Address('10.96.0.10'),
-)
+PLAN = AddressPlan.of('10.244.0.0/16', '10.96.0.0/16')
+CONFIG = NodeNetworkConfig('t--node-1', (PLAN,))
 A, B, C = (IPv4Address(f'10.244.0.{n}') for n in (2, 3, 4))
 
 
@@ -74,10 +69,10 @@ async def test_pods_reach_each_other_and_see_each_others_addresses(a, b):
 
 async def test_pods_reach_the_node_and_the_node_pods(a):
     async with listening(CONFIG.netns):
-        for address in (CONFIG.gateway, CONFIG.node_address, CONFIG.dns_vip):
+        for address in (PLAN.gateway, PLAN.node_address, PLAN.dns_vip):
             assert await seen_as(a, address) == str(A)
     async with listening(a):
-        assert await seen_as(CONFIG.netns, A) == str(CONFIG.gateway)
+        assert await seen_as(CONFIG.netns, A) == str(PLAN.gateway)
 
 
 async def test_a_pod_reaches_itself(a):
@@ -118,7 +113,7 @@ async def test_no_ipv6_but_on_loopback(a):
 
 async def test_a_pod_cannot_send_as_somebody_outside(a, b):
     run('ip address add 192.0.2.9/32 dev eth0', netns=a)
-    run(f'ip route add {B}/32 via {CONFIG.gateway} dev eth0 onlink src 192.0.2.9', netns=a)
+    run(f'ip route add {B}/32 via {PLAN.gateway} dev eth0 onlink src 192.0.2.9', netns=a)
     async with listening(b):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
@@ -265,7 +260,7 @@ async def test_a_kill_while_plugging(node, monkeypatch, messages):
         await again.start()
         await again.plug('a', 'a', A)
         async with listening('a'):
-            assert await seen_as(CONFIG.netns, A) == str(CONFIG.gateway)
+            assert await seen_as(CONFIG.netns, A) == str(PLAN.gateway)
         await again.unplug('a')
         await again.close()
     finally:
@@ -286,7 +281,7 @@ async def test_a_kill_while_starting(monkeypatch, messages):
     again = NodeNetwork(CONFIG)
     await again.start()
     async with pod(again, 'a', A), listening('a'):
-        assert await seen_as(CONFIG.netns, A) == str(CONFIG.gateway)
+        assert await seen_as(CONFIG.netns, A) == str(PLAN.gateway)
     await again.stop()
     assert network_state() == before
 
@@ -299,7 +294,7 @@ async def test_starting_over_a_half_built_node():
     try:
         await network.start()
         async with pod(network, 'a', A), listening('a'):
-            assert await seen_as(CONFIG.netns, A) == str(CONFIG.gateway)
+            assert await seen_as(CONFIG.netns, A) == str(PLAN.gateway)
     finally:
         await network.stop()
 

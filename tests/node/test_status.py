@@ -15,7 +15,7 @@ CRASH = Waiting('CrashLoopBackOff', 'back-off')
 def status_of(pod, *containers, waiting=None, ready=None, **fields):
     ids = frozenset(c.id for c in containers) if ready is None else ready
     started = frozenset(c.id for c in containers)
-    facts = Facts('10.0.0.1', '10.1.0.2', True, containers, waiting or {}, ids, started, **fields)
+    facts = Facts(('10.0.0.1',), ('10.1.0.2',), True, containers, waiting or {}, ids, started, **fields)
     return pod_status(pod, facts, NOW)
 
 
@@ -119,7 +119,7 @@ def test_conditions_of_others_stay_and_times_change_only_with_the_status():
     scheduled = {'type': 'PodScheduled', 'status': 'True', 'lastTransitionTime': '2026-01-01T00:00:00Z'}
     before['status']['conditions'] = [scheduled]
     before['status'] = status_of(before, running())
-    later = pod_status(before, Facts('10.0.0.1', '10.1.0.2', True, (running(),)), NOW + seconds(60))
+    later = pod_status(before, Facts(('10.0.0.1',), ('10.1.0.2',), True, (running(),)), NOW + seconds(60))
     times = {c['type']: c['lastTransitionTime'] for c in later['conditions']}
     assert times == {
         'PodScheduled': '2026-01-01T00:00:00Z', 'PodReadyToStartContainers': '2026-01-02T03:04:05Z',

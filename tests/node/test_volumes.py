@@ -15,7 +15,7 @@ from netkube.node.downward import PodFacts
 from netkube.node.environment import Sources
 from netkube.node.volumes import MountFailed, VolumeContext, VolumeRoots, payload_of, write_volumes
 
-FACTS = PodFacts('10.0.0.1', '10.1.0.2', 'node-1', {})
+FACTS = PodFacts(('10.0.0.1',), ('10.1.0.2',), 'node-1', {})
 BINARY = {'c': base64.b64encode(b'\xff').decode()}
 CONFIGMAPS = {('ns', 'settings'): {'data': {'a': '1', 'b': '2'}, 'binaryData': BINARY}}
 SECRETS = {('ns', 'key'): {'data': {'word': base64.b64encode(b'xyzzy').decode()}}}

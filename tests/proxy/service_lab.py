@@ -193,12 +193,11 @@ async def service_lab(folder: Path) -> AsyncIterator[Lab]:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(memory_api(str(PLAN.service_cidr)))
         network = NodeNetwork(
-            NodeNetworkConfig(NODE, PLAN.pod_cidr, PLAN.service_cidr, PLAN.gateway, PLAN.node_address, PLAN.dns_vip)
+            NodeNetworkConfig(NODE, (PLAN,))
         )
         await network.start()
         stack.push_async_callback(network.stop)
-        addresses = PLAN.machine_address, PLAN.node_address, PLAN.pod_cidr, PLAN.service_cidr
-        link = MachineLink(MachineLinkConfig('lab', NODE, *addresses, record=folder / 'forwarding'))
+        link = MachineLink(MachineLinkConfig('lab', NODE, (PLAN,), folder / 'forwarding'))
         await link.ensure()
         stack.push_async_callback(link.close)
         stack.push_async_callback(link.remove)

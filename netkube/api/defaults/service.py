@@ -27,7 +27,7 @@ def default_service(service: Object) -> None:
         spec.setdefault('internalTrafficPolicy', 'Cluster')
     if spec['type'] == 'LoadBalancer':
         spec.setdefault('allocateLoadBalancerNodePorts', True)
-        _default_ingress(service)
+        default_ingress(service)
 
 
 def _default_session_affinity(spec: dict[str, Any]) -> None:
@@ -44,7 +44,7 @@ def _default_port(port: dict[str, Any]) -> None:
         port['targetPort'] = port.get('port', 0)
 
 
-def _default_ingress(service: Object) -> None:
+def default_ingress(service: Object) -> None:
     for ingress in service.get('status', {}).get('loadBalancer', {}).get('ingress') or ():
         if ingress.get('ip'):
             ingress.setdefault('ipMode', 'VIP')

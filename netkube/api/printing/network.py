@@ -1,4 +1,4 @@
-"""Rows of Services, Endpoints and EndpointSlices."""
+"""Rows of Services, Endpoints, EndpointSlices, ServiceCIDRs and IPAddresses."""
 
 from __future__ import annotations
 
@@ -91,3 +91,15 @@ def print_endpointslice(endpointslice: Object, now: datetime) -> list[Any]:
         _first(addresses) or '<unset>',
         age(endpointslice['metadata'].get('creationTimestamp'), now),
     ]
+
+
+def print_servicecidr(service_cidr: Object, now: datetime) -> list[Any]:
+    metadata = service_cidr['metadata']
+    cidrs = ','.join((service_cidr.get('spec') or {}).get('cidrs') or ())
+    return [metadata['name'], cidrs, age(metadata.get('creationTimestamp'), now)]
+
+
+def print_ipaddress(ip_address: Object, now: datetime) -> list[Any]:
+    metadata, parent = ip_address['metadata'], (ip_address.get('spec') or {}).get('parentRef') or {}
+    words = (parent.get('group'), parent.get('resource'), parent.get('namespace'), parent.get('name'))
+    return [metadata['name'], '/'.join(filter(None, words)), age(metadata.get('creationTimestamp'), now)]

@@ -93,6 +93,12 @@ _TABLES: dict[Resource, tuple[tuple[Column, ...], Print]] = {
         Column('Endpoints', 'io.k8s.api.discovery.v1.EndpointSlice.endpoints'),
         _AGE,
     ), network.print_endpointslice),
+    resources.SERVICECIDRS: ((
+        _NAME, Column('CIDRs', 'io.k8s.api.networking.v1.ServiceCIDRSpec.cidrs'), _AGE,
+    ), network.print_servicecidr),
+    resources.IPADDRESSES: ((
+        _NAME, Column('ParentRef', 'io.k8s.api.networking.v1.IPAddressSpec.parentRef'), _AGE,
+    ), network.print_ipaddress),
     resources.NODES: ((
         _NAME,
         Column('Status', 'The status of the node'),

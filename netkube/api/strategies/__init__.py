@@ -21,6 +21,7 @@ from netkube.api.resources import (
     PODS,
     REPLICASETS,
     SECRETS,
+    SERVICECIDRS,
     SERVICES,
     Resource,
 )
@@ -95,7 +96,8 @@ _STRATEGIES: dict[Resource, Strategy] = {
     NAMESPACES: Strategy(True, _create_namespace, _update_namespace),
     NODES: Strategy(True),
     PODS: Strategy(True, pod.create, pod.update, pod.update_status, _spec),
-    SERVICES: Strategy(True, service.create, service.update),
+    SERVICES: Strategy(True, service.create, service.update, service.update_status),
+    SERVICECIDRS: Strategy(True, _create_without_status),
     SECRETS: Strategy(update=_update_secret),
     DEPLOYMENTS: Strategy(True, _create_without_status, status_update=_update_deployment_status,
                           changes=_spec_and_annotations),

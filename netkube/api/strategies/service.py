@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from netkube.api.defaults.service import default_ingress
 from netkube.api.meta import Object
 
 _Spec = dict[str, Any]
@@ -18,9 +19,15 @@ def needs_cluster_ip(spec: _Spec) -> bool:
 
 
 def needs_node_port(spec: _Spec) -> bool:
-    if spec.get('type') == 'NodePort':
-        return True
-    return spec.get('type') == 'LoadBalancer' and spec.get('allocateLoadBalancerNodePorts') is not False
+    """Whether its ports may have one."""
+    return spec.get('type') in ('NodePort', 'LoadBalancer')
+
+
+def gets_node_ports(spec: _Spec) -> bool:
+    """Whether ports that name none get one."""
+    return needs_node_port(spec) and not (
+        spec['type'] == 'LoadBalancer' and spec.get('allocateLoadBalancerNodePorts') is False
+    )
 
 
 def needs_health_check_node_port(spec: _Spec) -> bool:
@@ -32,7 +39,6 @@ def create(service: Object) -> None:
     spec = service['spec']
     if spec.get('clusterIP') and not spec.get('clusterIPs'):
         spec['clusterIPs'] = [spec['clusterIP']]
-    default_ip_families(spec)
 
 
 def update(new: Object, old: Object) -> None:
@@ -40,22 +46,12 @@ def update(new: Object, old: Object) -> None:
     _drop_type_dependent_fields(spec, before)
     _keep_allocated_values(spec, before)
     _pair_cluster_ips(spec, before)
-    default_ip_families(spec)
+    if spec.get('type') != 'LoadBalancer':  # taking the balancer down takes a while, which is nobody's business
+        new['status'] = {**new.get('status', {}), 'loadBalancer': {}}
 
 
-def default_ip_families(spec: _Spec) -> None:
-    """Single-stack IPv4; only headless Services without a selector are offered both families."""
-    if not needs_cluster_ip(spec):
-        return
-    if spec.get('clusterIP') == 'None' and not spec.get('selector'):
-        policy = spec.setdefault('ipFamilyPolicy', 'RequireDualStack')
-        families = spec.setdefault('ipFamilies', ['IPv4'])
-        if len(families) == 1 and policy != 'SingleStack':
-            families.append('IPv6' if families[0] == 'IPv4' else 'IPv4')
-        return
-    spec.setdefault('ipFamilyPolicy', 'SingleStack')
-    if not spec.get('ipFamilies'):
-        spec['ipFamilies'] = ['IPv6' if ':' in spec.get('clusterIP', '') else 'IPv4']
+def update_status(new: Object, old: Object) -> None:
+    default_ingress(new)
 
 
 def _node_ports(spec: _Spec) -> set[int]:
@@ -67,12 +63,12 @@ def _keep_allocated_values(spec: _Spec, before: _Spec) -> None:
     if needs_cluster_ip(spec) and needs_cluster_ip(before):
         if not spec.get('clusterIP') and before.get('clusterIP'):
             spec['clusterIP'] = before['clusterIP']
-        if not spec.get('clusterIPs') and spec.get('clusterIP') == before.get('clusterIP') and before.get('clusterIPs'):
+        if not spec.get('clusterIPs') and before.get('clusterIPs'):
             spec['clusterIPs'] = list(before['clusterIPs'])
     if needs_node_port(spec) and needs_node_port(before):
         _keep_node_ports(spec, before)
-    if needs_health_check_node_port(spec) and before.get('healthCheckNodePort'):
-        spec.setdefault('healthCheckNodePort', before['healthCheckNodePort'])
+    if needs_health_check_node_port(spec) and needs_health_check_node_port(before):
+        spec['healthCheckNodePort'] = spec.get('healthCheckNodePort') or before.get('healthCheckNodePort', 0)
 
 
 def _keep_node_ports(spec: _Spec, before: _Spec) -> None:
@@ -101,7 +97,7 @@ def _drop_type_dependent_fields(spec: _Spec, before: _Spec) -> None:
         if spec.get('clusterIP') == before.get('clusterIP') and spec.get('clusterIPs') == before.get('clusterIPs'):
             _drop(spec, 'clusterIP', 'clusterIPs')
         _drop_unchanged(spec, before, 'ipFamilies', 'ipFamilyPolicy')
-    if needs_node_port(before) and not needs_node_port(spec) and _node_ports(spec) == _node_ports(before):
+    if needs_node_port(before) and not needs_node_port(spec) and _node_ports(spec) <= _node_ports(before):
         for port in spec.get('ports') or ():
             port.pop('nodePort', None)
     if needs_health_check_node_port(before) and not needs_health_check_node_port(spec):

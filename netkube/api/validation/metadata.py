@@ -15,8 +15,9 @@ from netkube.api.names import (
     is_qualified_name,
     without_trailing_dash,
 )
-from netkube.api.resources import EVENTS, NAMESPACES, RBAC_KINDS, SERVICES, Resource
+from netkube.api.resources import EVENTS, IPADDRESSES, NAMESPACES, RBAC_KINDS, SERVICES, Resource
 from netkube.api.validation.labels import validate_labels
+from netkube.api.validation.servicecidrs import ip_address_name
 
 IMMUTABLE = 'field is immutable'
 _ANNOTATIONS_LIMIT = 256 * 1024
@@ -25,6 +26,7 @@ _NAME_FORMATS: dict[Resource, Callable[[str], list[str]]] = {
     NAMESPACES: is_dns_label,
     SERVICES: is_dns_1035_label,
     EVENTS: lambda name: [],
+    IPADDRESSES: ip_address_name,
     **dict.fromkeys(RBAC_KINDS, is_path_segment),
 }
 _Metadata = Mapping[str, Any]

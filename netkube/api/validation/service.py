@@ -30,6 +30,7 @@ _TRAFFIC_POLICIES = ('Cluster', 'Local')
 _DISTRIBUTIONS = ('PreferClose', 'PreferSameNode', 'PreferSameZone')
 _MAX_AFFINITY_SECONDS = 86400
 _UNCHANGED = 'may not change once set'
+_RANGES_ANNOTATION = 'service.beta.kubernetes.io/load-balancer-source-ranges'
 _Spec = dict[str, Any]
 
 
@@ -48,13 +49,15 @@ def validate_service(service: Object) -> Iterator[FieldError]:
     yield from one_of(spec.get('sessionAffinity'), _AFFINITIES, 'spec.sessionAffinity')
     yield from _validate_affinity(spec)
     if spec.get('type') != 'ExternalName':
-        yield from _validate_cluster_ips(spec)
+        yield from validate_ip_fields(spec)
     for index, address in enumerate(spec.get('externalIPs') or ()):
         yield from _validate_external_ip(address, f'spec.externalIPs[{index}]')
     yield from one_of(spec.get('type'), _TYPES, 'spec.type')
     yield from _validate_node_ports(spec)
     yield from _validate_unique_ports(spec)
     yield from _validate_load_balancer(spec)
+    if not spec.get('loadBalancerSourceRanges'):
+        yield from _validate_annotated_ranges(service['metadata'].get('annotations') or {}, spec)
     yield from _validate_traffic_policies(spec)
 
 
@@ -104,12 +107,15 @@ def _validate_affinity(spec: _Spec) -> Iterator[FieldError]:
         yield invalid(f'{path}.clientIP.timeoutSeconds', seconds, message)
 
 
-def _validate_cluster_ips(spec: _Spec) -> Iterator[FieldError]:
+def validate_ip_fields(spec: _Spec) -> Iterator[FieldError]:
+    """clusterIP, clusterIPs, ipFamilies and ipFamilyPolicy of a Service that is not ExternalName."""
     addresses, first = spec.get('clusterIPs') or [], spec.get('clusterIP', '')
     if first and not addresses:
         yield required('spec.clusterIPs')
-    if addresses and addresses[0] != first:
+    if first and addresses and addresses[0] != first:
         yield invalid('spec.clusterIPs', addresses, 'first value must match `clusterIP`')
+    if addresses and not first:
+        yield invalid('spec.clusterIPs', addresses, 'must be empty when `clusterIP` is not specified')
     yield from _validate_families(spec)
     faults = list(_validate_addresses(addresses))
     yield from faults
@@ -204,6 +210,17 @@ def _validate_load_balancer(spec: _Spec) -> Iterator[FieldError]:
         yield from invalid_each('spec.loadBalancerClass', name, is_qualified_name(name))
 
 
+def _validate_annotated_ranges(annotations: dict[str, str], spec: _Spec) -> Iterator[FieldError]:
+    """The beta spelling of loadBalancerSourceRanges, which still counts where the field is empty."""
+    if _RANGES_ANNOTATION not in annotations:
+        return
+    path, value = f'metadata.annotations[{_RANGES_ANNOTATION}]', annotations[_RANGES_ANNOTATION].strip()
+    if spec.get('type') != 'LoadBalancer':
+        yield forbidden(path, "may only be used when `type` is 'LoadBalancer'")
+    for one in value.split(',') if value else ():
+        yield from cidr(one.strip(), path)
+
+
 def _validate_traffic_policies(spec: _Spec) -> Iterator[FieldError]:
     external = spec.get('externalTrafficPolicy')
     if is_externally_accessible(spec):
@@ -257,19 +274,22 @@ def _validate_kept_addresses(spec: _Spec, before: _Spec) -> Iterator[FieldError]
         if new[index] != old[index]:
             yield invalid(f'spec.clusterIPs[{index}]', new, _UNCHANGED)
     if len(old) > len(new) == 1 and spec.get('ipFamilyPolicy') != 'SingleStack':
-        message = '`ipFamilyPolicy` must be set to \'SingleStack\' when releasing the secondary clusterIP'
+        message = "must be set to 'SingleStack' when releasing the secondary clusterIP"
         yield invalid('spec.ipFamilyPolicy', spec.get('ipFamilyPolicy'), message)
 
 
 def _validate_kept_families(spec: _Spec, before: _Spec) -> Iterator[FieldError]:
     new, old = spec.get('ipFamilies') or [], before.get('ipFamilies') or []
-    if _is_headless(spec) and _is_headless(before):
+    if _is_headless(spec) or _is_headless(before):
         return
     if old and not new:
         yield invalid('spec.ipFamilies[0]', new, 'primary ipFamily can not be unset')
     for index in range(min(len(new), len(old))):
         if new[index] != old[index]:
-            yield invalid(f'spec.ipFamilies[{index}]', new, _UNCHANGED)
+            yield invalid('spec.ipFamilies[0]', new, _UNCHANGED)
+    if len(old) > len(new) == 1 and spec.get('ipFamilyPolicy') != 'SingleStack':
+        message = "must be set to 'SingleStack' when releasing the secondary ipFamily"
+        yield invalid('spec.ipFamilyPolicy', spec.get('ipFamilyPolicy'), message)
 
 
 def validate_service_status(new: Object, old: Object) -> Iterator[FieldError]:
