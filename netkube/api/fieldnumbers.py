@@ -26,6 +26,31 @@ _NUMBERS = {
         'replicas=1 fullyLabeledReplicas=2 observedGeneration=3 readyReplicas=4 availableReplicas=5 conditions=6 '
         'terminatingReplicas=7',
     'apps.v1.RollingUpdateDeployment': 'maxUnavailable=1 maxSurge=2',
+    'authentication.v1.BoundObjectReference': 'kind=1 apiVersion=2 name=3 uid=4',
+    'authentication.v1.SelfSubjectReview': 'metadata=1 status=2',
+    'authentication.v1.SelfSubjectReviewStatus': 'userInfo=1',
+    'authentication.v1.TokenRequest': 'metadata=1 spec=2 status=3',
+    'authentication.v1.TokenRequestSpec': 'audiences=1 boundObjectRef=3 expirationSeconds=4',
+    'authentication.v1.TokenRequestStatus': 'token=1 expirationTimestamp=2',
+    'authentication.v1.TokenReview': 'metadata=1 spec=2 status=3',
+    'authentication.v1.TokenReviewSpec': 'token=1 audiences=2',
+    'authentication.v1.TokenReviewStatus': 'authenticated=1 user=2 error=3 audiences=4',
+    'authentication.v1.UserInfo': 'username=1 uid=2 groups=3 extra=4',
+    'authorization.v1.LocalSubjectAccessReview': 'metadata=1 spec=2 status=3',
+    'authorization.v1.NonResourceAttributes': 'path=1 verb=2',
+    'authorization.v1.NonResourceRule': 'verbs=1 nonResourceURLs=2',
+    'authorization.v1.ResourceAttributes': 'namespace=1 verb=2 group=3 version=4 resource=5 subresource=6 name=7',
+    'authorization.v1.ResourceRule': 'verbs=1 apiGroups=2 resources=3 resourceNames=4',
+    'authorization.v1.SelfSubjectAccessReview': 'metadata=1 spec=2 status=3',
+    'authorization.v1.SelfSubjectAccessReviewSpec': 'resourceAttributes=1 nonResourceAttributes=2',
+    'authorization.v1.SelfSubjectRulesReview': 'metadata=1 spec=2 status=3',
+    'authorization.v1.SelfSubjectRulesReviewSpec': 'namespace=1',
+    'authorization.v1.SubjectAccessReview': 'metadata=1 spec=2 status=3',
+    'authorization.v1.SubjectAccessReviewSpec':
+        'resourceAttributes=1 nonResourceAttributes=2 user=3 groups=4 extra=5 uid=6',
+    'authorization.v1.SubjectAccessReviewStatus': 'allowed=1 reason=2 evaluationError=3 denied=4',
+    'authorization.v1.SubjectRulesReviewStatus':
+        'resourceRules=1 nonResourceRules=2 incomplete=3 evaluationError=4',
     'autoscaling.v1.Scale': 'metadata=1 spec=2 status=3',
     'autoscaling.v1.ScaleSpec': 'replicas=1',
     'autoscaling.v1.ScaleStatus': 'replicas=1 selector=2',
@@ -328,6 +353,14 @@ _NUMBERS = {
         'observedGeneration=1 disruptedPods=2 disruptionsAllowed=3 currentHealthy=4 desiredHealthy=5 expectedPods=6 '
         'conditions=7',
     'scheduling.v1.PriorityClass': 'metadata=1 value=2 globalDefault=3 description=4 preemptionPolicy=5',
+    'rbac.v1.AggregationRule': 'clusterRoleSelectors=1',
+    'rbac.v1.ClusterRole': 'metadata=1 rules=2 aggregationRule=3',
+    'rbac.v1.ClusterRoleBinding': 'metadata=1 subjects=2 roleRef=3',
+    'rbac.v1.PolicyRule': 'verbs=1 apiGroups=2 resources=3 resourceNames=4 nonResourceURLs=5',
+    'rbac.v1.Role': 'metadata=1 rules=2',
+    'rbac.v1.RoleBinding': 'metadata=1 subjects=2 roleRef=3',
+    'rbac.v1.RoleRef': 'apiGroup=1 kind=2 name=3',
+    'rbac.v1.Subject': 'kind=1 apiGroup=2 name=3 namespace=4',
 }  # fmt: skip
 
 # Messages in a field of their own whose fields are, in JSON, those of the object around them.

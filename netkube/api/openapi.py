@@ -13,7 +13,7 @@ import msgspec
 
 from netkube.api.customresources.openapi import LIST_META, OBJECT_META, custom_schemas
 from netkube.api.resources import CustomResource, Resource
-from netkube.api.schema import REF, also_served, definition_name, raw_definitions, reachable
+from netkube.api.schema import REF, also_served, definitions_of, raw_definitions, reachable
 
 _INFO = {'title': 'Kubernetes', 'version': 'v1.37.0'}
 _LIST_OPERATIONS = {'get': 'list', 'post': 'post', 'delete': 'deletecollection'}
@@ -21,6 +21,7 @@ _OBJECT_OPERATIONS = {'get': 'get', 'put': 'put', 'patch': 'patch', 'delete': 'd
 _SUBRESOURCE_OPERATIONS = {'get': 'get', 'put': 'put', 'patch': 'patch'}
 _SUBRESOURCE_KINDS = {
     'scale': ('autoscaling', 'v1', 'Scale'), 'binding': ('', 'v1', 'Binding'), 'eviction': ('policy', 'v1', 'Eviction'),
+    'token': ('authentication.k8s.io', 'v1', 'TokenRequest'),
 }  # fmt: skip
 _WRITES = ('post', 'put', 'patch')
 _PARAMETERS = ('dryRun', 'fieldManager', 'fieldValidation')
@@ -43,8 +44,8 @@ def openapi_v2(resources: Iterable[Resource]) -> _Document:
 
 
 def _schemas(resources: Iterable[Resource], ref_prefix: str, convert: Callable[..., Any]) -> dict[str, Any]:
-    roots = [definition_name(resource) for resource in resources if not isinstance(resource, CustomResource)]
-    roots = roots + [name + 'List' for name in roots] + list(also_served())
+    own = [resource for resource in resources if not isinstance(resource, CustomResource)]
+    roots = [*definitions_of(own), *also_served()]
     raws = raw_definitions()
     names = sorted(name for name, _ in reachable([*roots, OBJECT_META, LIST_META], raws))
     schemas = {name: _schema(name, msgspec.json.decode(raws[name]), ref_prefix, convert) for name in names}
@@ -111,6 +112,9 @@ def _paths(resources: Iterable[Resource], parameter: Callable[[str], dict[str, A
     for resource in resources:
         kind = (resource.group, resource.version, resource.kind)
         collection, item = resource.path('{namespace}'), resource.path('{namespace}', '{name}')
+        if 'list' not in resource.verbs:
+            paths[collection] = _operations({'post': 'post'}, kind, parameter)
+            continue
         paths[collection] = _operations(_LIST_OPERATIONS, kind, parameter)
         paths[item] = _operations(_OBJECT_OPERATIONS, kind, parameter)
         for subresource in resource.subresources:

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+VERBS = ('create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch')
+
 
 class Resource(msgspec.Struct, frozen=True):
     """One served resource, for example ``apps/v1`` ``deployments``."""
@@ -22,6 +24,7 @@ class Resource(msgspec.Struct, frozen=True):
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     subresources: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = VERBS
 
     @property
     def singular(self) -> str:
@@ -90,7 +93,7 @@ SERVICES = Resource('', 'v1', 'services', 'Service', True, ('svc',), ('all',), (
 ENDPOINTS = Resource('', 'v1', 'endpoints', 'Endpoints', True, ('ep',))
 CONFIGMAPS = Resource('', 'v1', 'configmaps', 'ConfigMap', True, ('cm',))
 SECRETS = Resource('', 'v1', 'secrets', 'Secret', True)
-SERVICEACCOUNTS = Resource('', 'v1', 'serviceaccounts', 'ServiceAccount', True, ('sa',))
+SERVICEACCOUNTS = Resource('', 'v1', 'serviceaccounts', 'ServiceAccount', True, ('sa',), (), ('token',))
 EVENTS = Resource('', 'v1', 'events', 'Event', True, ('ev',))
 DEPLOYMENTS = Resource('apps', 'v1', 'deployments', 'Deployment', True, ('deploy',), ('all',), ('status', 'scale'))
 REPLICASETS = Resource('apps', 'v1', 'replicasets', 'ReplicaSet', True, ('rs',), ('all',), ('status', 'scale'))
@@ -99,12 +102,6 @@ SERVICECIDRS = Resource('networking.k8s.io', 'v1', 'servicecidrs', 'ServiceCIDR'
 IPADDRESSES = Resource('networking.k8s.io', 'v1', 'ipaddresses', 'IPAddress', False, ('ip',))
 LEASES = Resource('coordination.k8s.io', 'v1', 'leases', 'Lease', True)
 PRIORITYCLASSES = Resource('scheduling.k8s.io', 'v1', 'priorityclasses', 'PriorityClass', False, ('pc',))
-
-# What a cluster cannot be without: these kinds' types are read at start (``netkube.api.schema``).
-FIRST: tuple[Resource, ...] = (
-    NAMESPACES, NODES, PODS, SERVICES, ENDPOINTS, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS,
-    DEPLOYMENTS, REPLICASETS, ENDPOINTSLICES, LEASES, SERVICECIDRS, IPADDRESSES, PRIORITYCLASSES,
-)  # fmt: skip
 
 _STATUS, _SCALED = ('status',), ('status', 'scale')
 LIMITRANGES = Resource('', 'v1', 'limitranges', 'LimitRange', True, ('limits',))
@@ -187,6 +184,33 @@ RESOURCECLAIMS = Resource('resource.k8s.io', 'v1', 'resourceclaims', 'ResourceCl
 RESOURCECLAIMTEMPLATES = Resource('resource.k8s.io', 'v1', 'resourceclaimtemplates', 'ResourceClaimTemplate', True)
 RESOURCESLICES = Resource('resource.k8s.io', 'v1', 'resourceslices', 'ResourceSlice', False)
 
+RBAC_GROUP = 'rbac.authorization.k8s.io'
+ROLES = Resource(RBAC_GROUP, 'v1', 'roles', 'Role', True)
+ROLEBINDINGS = Resource(RBAC_GROUP, 'v1', 'rolebindings', 'RoleBinding', True)
+CLUSTERROLES = Resource(RBAC_GROUP, 'v1', 'clusterroles', 'ClusterRole', False)
+CLUSTERROLEBINDINGS = Resource(RBAC_GROUP, 'v1', 'clusterrolebindings', 'ClusterRoleBinding', False)
+RBAC_KINDS = (ROLES, ROLEBINDINGS, CLUSTERROLES, CLUSTERROLEBINDINGS)
+
+_CREATE = ('create',)
+TOKENREVIEWS = Resource('authentication.k8s.io', 'v1', 'tokenreviews', 'TokenReview', False, verbs=_CREATE)
+SELFSUBJECTREVIEWS = Resource(
+    'authentication.k8s.io', 'v1', 'selfsubjectreviews', 'SelfSubjectReview', False, verbs=_CREATE)
+SUBJECTACCESSREVIEWS = Resource(
+    'authorization.k8s.io', 'v1', 'subjectaccessreviews', 'SubjectAccessReview', False, verbs=_CREATE)
+LOCALSUBJECTACCESSREVIEWS = Resource(
+    'authorization.k8s.io', 'v1', 'localsubjectaccessreviews', 'LocalSubjectAccessReview', True, verbs=_CREATE)
+SELFSUBJECTACCESSREVIEWS = Resource(
+    'authorization.k8s.io', 'v1', 'selfsubjectaccessreviews', 'SelfSubjectAccessReview', False, verbs=_CREATE)
+SELFSUBJECTRULESREVIEWS = Resource(
+    'authorization.k8s.io', 'v1', 'selfsubjectrulesreviews', 'SelfSubjectRulesReview', False, verbs=_CREATE)
+
+# What a cluster cannot be without: these kinds' types are read at start (``netkube.api.schema``).
+FIRST: tuple[Resource, ...] = (
+    NAMESPACES, NODES, PODS, SERVICES, ENDPOINTS, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS,
+    DEPLOYMENTS, REPLICASETS, ENDPOINTSLICES, LEASES, SERVICECIDRS, IPADDRESSES, PRIORITYCLASSES,
+    ROLES, ROLEBINDINGS, CLUSTERROLES, CLUSTERROLEBINDINGS,
+)  # fmt: skip
+
 ALL: tuple[Resource, ...] = (
     *FIRST, LIMITRANGES, PERSISTENTVOLUMES, PERSISTENTVOLUMECLAIMS, PODTEMPLATES, REPLICATIONCONTROLLERS,
     RESOURCEQUOTAS, CONTROLLERREVISIONS, DAEMONSETS, STATEFULSETS, JOBS, CRONJOBS, HORIZONTALPODAUTOSCALERS,
@@ -197,6 +221,12 @@ ALL: tuple[Resource, ...] = (
     MUTATINGADMISSIONPOLICYBINDINGS, APISERVICES, CUSTOMRESOURCEDEFINITIONS, FLOWSCHEMAS, PRIORITYLEVELCONFIGURATIONS,
     EVENTS_V1, DEVICECLASSES, RESOURCECLAIMS, RESOURCECLAIMTEMPLATES, RESOURCESLICES,
 )  # fmt: skip
+# Questions: created, answered and kept nowhere.
+REVIEWS: tuple[Resource, ...] = (
+    TOKENREVIEWS, SELFSUBJECTREVIEWS, SUBJECTACCESSREVIEWS, LOCALSUBJECTACCESSREVIEWS, SELFSUBJECTACCESSREVIEWS,
+    SELFSUBJECTRULESREVIEWS,
+)  # fmt: skip
+SERVED: tuple[Resource, ...] = (*ALL, *REVIEWS)
 
 # What the API server keeps and nothing acts upon yet; whoever creates one is told (a Warning header).
 _STORED_ONLY = {
@@ -227,8 +257,8 @@ def stored_only(resource: Resource) -> str:
     return f'netkube stores {plural} but does not {verb} them yet' if verb else ''
 
 
-BY_PATH: dict[tuple[str, str, str], Resource] = {(r.group, r.version, r.plural): r for r in ALL}
-BY_KIND: dict[tuple[str, str], Resource] = {(r.api_version, r.kind): r for r in ALL}
+BY_PATH: dict[tuple[str, str, str], Resource] = {(r.group, r.version, r.plural): r for r in SERVED}
+BY_KIND: dict[tuple[str, str], Resource] = {(r.api_version, r.kind): r for r in SERVED}
 
 
 def find_by_name(name: str) -> Resource | None:

@@ -30,7 +30,7 @@ _META = 'io.k8s.apimachinery.pkg.apis.meta.v1.'
 # What kubectl and clients send besides the served kinds themselves.
 _ALSO_SERVED = (
     'io.k8s.api.autoscaling.v1.Scale', 'io.k8s.api.core.v1.Binding', 'io.k8s.api.policy.v1.Eviction',
-    _META + 'DeleteOptions', _META + 'Status',
+    'io.k8s.api.authentication.v1.TokenRequest', _META + 'DeleteOptions', _META + 'Status',
 )  # fmt: skip
 _SCALAR_DEFINITIONS = {
     'io.k8s.apimachinery.pkg.api.resource.Quantity': 'quantity',
@@ -118,6 +118,13 @@ def definition_name(resource: Resource) -> str:
     group = resource.group
     package = _GROUP_PACKAGES.get(group) or f'io.k8s.api.{group.partition(".")[0]}.'
     return f'{package}{resource.version}.{resource.kind}'
+
+
+def definitions_of(resources: Iterable[Resource]) -> list[str]:
+    """Of the objects and of their lists."""
+    resources = tuple(resources)
+    lists = [definition_name(resource) + 'List' for resource in resources if 'list' in resource.verbs]
+    return [definition_name(resource) for resource in resources] + lists
 
 
 def also_served() -> tuple[str, ...]:

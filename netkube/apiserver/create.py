@@ -12,6 +12,7 @@ from netkube.api.resources import CUSTOMRESOURCEDEFINITIONS, SERVICES, Resource
 from netkube.api.strategies import prepare_create
 from netkube.api.validation import validate_create
 from netkube.apiserver import admission, definitions
+from netkube.apiserver.escalation import check_escalation
 from netkube.apiserver.storage import Storage
 from netkube.store.store import Entry
 
@@ -37,6 +38,7 @@ def create(storage: Storage, resource: Resource, obj: Object, *, dry_run: bool =
         obj['status'] = {}
         definitions.accept(storage, obj)
         definitions.finalize(obj)
+    check_escalation(storage.roles, resource, obj, None)
     return storage.create(resource, obj, dry_run=dry_run)
 
 

@@ -23,7 +23,6 @@ from netkube.apiserver.storage import encode
 GIT_VERSION = 'v1.37.0+netkube'
 AGGREGATED = b'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList'
 IMMUTABLE = ((b'cache-control', b'public, immutable'), (b'expires', b'Thu, 31 Dec 2099 23:59:59 GMT'))
-VERBS = ('create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch')
 # subresource -> (group, version, kind, verbs); an empty kind is the resource's own, {} the resource's.
 SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     'status': ('', '', '', ('get', 'patch', 'update')),
@@ -32,6 +31,7 @@ SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     'finalize': ('', '', '', ('update',)),
     'binding': ('', 'v1', 'Binding', ('create',)),
     'eviction': ('policy', 'v1', 'Eviction', ('create',)),
+    'token': ('authentication.k8s.io', 'v1', 'TokenRequest', ('create',)),
     'log': ('', '', '', ('get',)),
     'exec': ('', 'v1', 'PodExecOptions', ('create', 'get')),
     'attach': ('', 'v1', 'PodAttachOptions', ('create', 'get')),
@@ -124,7 +124,7 @@ def resource_list(served: Served, api_version: str) -> dict[str, Any]:
     for resource in _of_version(served, api_version):
         row: dict[str, Any] = {
             'name': resource.plural, 'singularName': resource.singular, 'namespaced': resource.namespaced,
-            'kind': resource.kind, 'verbs': VERBS,
+            'kind': resource.kind, 'verbs': resource.verbs,
         }  # fmt: skip
         rows.append(row | _names(resource))
         for name in resource.subresources:
@@ -166,7 +166,7 @@ def _aggregated_resource(resource: Resource) -> dict[str, Any]:
     own = {'group': resource.group, 'version': resource.version, 'kind': resource.kind}
     row: dict[str, Any] = {
         'resource': resource.plural, 'responseKind': own, 'scope': 'Namespaced' if resource.namespaced else 'Cluster',
-        'singularResource': resource.singular, 'verbs': VERBS,
+        'singularResource': resource.singular, 'verbs': resource.verbs,
     }  # fmt: skip
     subresources = []
     for name in resource.subresources:

@@ -15,15 +15,21 @@ from msgspec.structs import replace
 
 from netkube.api.errors import ApiError, internal, no_such_path
 from netkube.apiserver import health
+from netkube.apiserver.authentication import authenticate, without_credentials
+from netkube.apiserver.authorization import authorize_request
 from netkube.apiserver.connect import KubeletOf, connect, refuse_plain_http
 from netkube.apiserver.discovery import discover
 from netkube.apiserver.handlers import HANDLERS, Answer
+from netkube.apiserver.impersonation import impersonated
 from netkube.apiserver.logs import log_stream
 from netkube.apiserver.metrics import CONTENT_TYPE, Metrics, labels_of
+from netkube.apiserver.openid import OPENID, openid_document
 from netkube.apiserver.proxy import proxy
 from netkube.apiserver.registry import Registry
 from netkube.apiserver.request import Receive, Request, Send
 from netkube.apiserver.response import Response, Stream, error_response, warning_headers
+from netkube.apiserver.reviews import REVIEW_HANDLERS, token_request
+from netkube.apiserver.user import requester
 
 GZIP_ABOVE, GZIP_LEVEL = 128 << 10, 1  # bytes, and zlib's level: as kube-apiserver
 
@@ -56,7 +62,7 @@ class HttpApi:
         """The request, None when it is none, and its answer. The one place where failures become answers."""
         request: Request | None = None
         try:
-            request = Request.parse(scope, receive, self._registry.storage.served)
+            request = await self._admit(scope, receive)
             answer = await self._handle(request)
             if isinstance(answer, Response) and answer.revision:
                 await self._registry.store.durable(answer.revision)
@@ -69,14 +75,31 @@ class HttpApi:
             log.exception('%s %s', scope.get('method'), scope['path'])
             return request, error_response(internal(f'{type(error).__name__}: {error}'))
 
+    async def _admit(self, scope: dict[str, Any], receive: Receive) -> Request:
+        """The request, of somebody who may make it. ApiError 401, 403."""
+        roles = self._registry.storage.roles
+        user = await authenticate(self._registry.tokens, scope)
+        user = impersonated(roles, user, scope['headers'])
+        scope['headers'] = without_credentials(scope['headers'])
+        request = Request.parse(scope, receive, user, self._registry.storage.served)
+        authorize_request(roles, request)
+        requester.set(user)
+        return request
+
     async def _handle(self, request: Request) -> Answer:
         if request.target is None:
+            if request.path in OPENID:
+                return await openid_document(self._registry.tokens, request)
             check = health.find_check(request.path)
             if check is not None:
                 return health.health(request, self._registry.storage, *check)
             if request.path == '/metrics':
                 return Response(self._metrics.text(self._registry.storage), content_type=CONTENT_TYPE)
             return discover(request, self._registry.storage.served)
+        if request.target.resource in REVIEW_HANDLERS:
+            return await REVIEW_HANDLERS[request.target.resource](self._registry, request)
+        if request.target.subresource == 'token':
+            return await token_request(self._registry, request)
         if request.target.subresource == 'log':
             return await log_stream(self._registry, self._kubelet_of, request, request.target)
         if request.target.subresource == 'proxy':
@@ -88,7 +111,7 @@ class HttpApi:
 
     async def _connect(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         try:
-            request = Request.parse(scope, receive, self._registry.storage.served)
+            request = await self._admit(scope, receive)
             if request.target is None:
                 raise no_such_path()
             await connect(self._registry, self._kubelet_of, scope, request, request.target, send)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from netkube.api.customresources import custom_resources
 from netkube.api.errors import no_such_path
 from netkube.api.meta import Object
-from netkube.api.resources import ALL, BY_PATH, CustomResource, Resource
+from netkube.api.resources import BY_PATH, SERVED, CustomResource, Resource
 
 _Path = tuple[str, str, str]  # group, version, plural
 
@@ -33,7 +33,7 @@ class Served:
         return found
 
     def all(self) -> tuple[Resource, ...]:
-        return (*ALL, *self._custom.values())
+        return (*SERVED, *self._custom.values())
 
     def change(self, old: Object | None, new: Object | None) -> None:
         """A CRD has changed; None before it was made and after it is gone."""

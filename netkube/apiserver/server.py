@@ -11,6 +11,7 @@ from pathlib import Path
 
 from netkube.api.errors import ApiError
 from netkube.apiserver.bootstrap import ensure_namespaces, ensure_priority_classes
+from netkube.apiserver.defaultroles import ensure_default_roles
 from netkube.apiserver.expiry import expire_events
 from netkube.apiserver.http import HttpApi, KubeletOf
 from netkube.apiserver.registry import Registry
@@ -45,6 +46,7 @@ class ApiServer:
             try:
                 await ensure_namespaces(self.registry)
                 await ensure_priority_classes(self.registry)
+                ensure_default_roles(self.registry.storage)
                 await asyncio.Event().wait()
             finally:
                 await self.stop()

@@ -18,6 +18,7 @@ from netkube.api.meta import Object, utc_now
 from netkube.api.resources import (
     CUSTOMRESOURCEDEFINITIONS,
     IPADDRESSES,
+    RBAC_KINDS,
     SERVICECIDRS,
     SERVICES,
     STORED_AS,
@@ -26,6 +27,7 @@ from netkube.api.resources import (
 )
 from netkube.apiserver.allocation import ServiceAllocator
 from netkube.apiserver.ipaddresses import IPAddresses
+from netkube.apiserver.rbac import RoleIndex
 from netkube.apiserver.served import Served
 from netkube.store.store import Entry, Store
 
@@ -53,6 +55,7 @@ class Storage:
 
     def __init__(self, store: Store, services: ServiceAllocator, now: Callable[[], datetime] = utc_now) -> None:
         self.store, self.services, self.now, self.served = store, services, now, Served()
+        self.roles = RoleIndex(self.find_object, self.objects)
         self._ip_addresses = IPAddresses(self)
         for resource, learn in (
             (CUSTOMRESOURCEDEFINITIONS, self.served.change),
@@ -65,6 +68,14 @@ class Storage:
 
     def find(self, resource: Resource, namespace: str | None, name: str) -> Entry | None:
         return self.store.get(key(resource, namespace, name))
+
+    def find_object(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
+        entry = self.find(resource, namespace, name)
+        return self.object(entry) if entry is not None else None
+
+    def objects(self, resource: Resource) -> list[Object]:
+        """All of a kind: shared, read-only."""
+        return [self.object(entry) for entry in self.store.list(prefix(resource))]
 
     def get(self, resource: Resource, namespace: str | None, name: str) -> Entry:
         """ApiError 404 when there is none."""
@@ -142,6 +153,8 @@ class Storage:
             self.services.cidr_changed(old, new)
         elif resource is IPADDRESSES:
             self._ip_addresses.address_changed(old, new)
+        elif resource in RBAC_KINDS:
+            self.roles.changed(resource, old, new)
         elif resource is CUSTOMRESOURCEDEFINITIONS:
             self.served.change(old, new)
             if new is None and old is not None:

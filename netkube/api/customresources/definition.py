@@ -41,7 +41,8 @@ def _custom_resource(crd: Object, spec: Object, names: Object, version: Object) 
     return CustomResource(
         spec['group'], version['name'], names['plural'], names['kind'], spec['scope'] == 'Namespaced',
         tuple(names.get('shortNames') or ()), tuple(names.get('categories') or ()),
-        tuple(name for name in ('status', 'scale') if name in subresources), Definition(crd, version),
+        tuple(name for name in ('status', 'scale') if name in subresources),
+        definition=Definition(crd, version),
     )  # fmt: skip
 
 

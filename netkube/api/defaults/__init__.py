@@ -19,6 +19,7 @@ from netkube.api.defaults.core import (
     default_secret,
 )
 from netkube.api.defaults.pod import default_pod, default_pod_template
+from netkube.api.defaults.rbac import default_binding, default_role
 from netkube.api.defaults.service import default_service
 from netkube.api.meta import Object
 from netkube.api.resources import CustomResource, Resource
@@ -59,6 +60,10 @@ _DEFAULTS: dict[Resource, Callable[[Object], None]] = {
     resources.CERTIFICATESIGNINGREQUESTS: policy.default_csr,
     resources.APISERVICES: policy.default_apiservice,
     resources.CUSTOMRESOURCEDEFINITIONS: default_crd,
+    resources.ROLES: default_role,
+    resources.CLUSTERROLES: default_role,
+    resources.ROLEBINDINGS: default_binding,
+    resources.CLUSTERROLEBINDINGS: default_binding,
 }
 
 

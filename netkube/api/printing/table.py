@@ -8,12 +8,21 @@ from typing import Any
 
 from netkube.api import resources
 from netkube.api.meta import Object
-from netkube.api.printing import core, events, network, nodes, pods, stored, workloads
-from netkube.api.printing.column import AGE, CONTAINERS, IMAGES, NAME, Column, Table, wide
+from netkube.api.printing import core, events, network, nodes, pods, rbac, stored, workloads
+from netkube.api.printing.column import AGE, CONTAINERS, CREATED_AT, IMAGES, NAME, Column, Table, wide
 from netkube.api.resources import STORED_AS, CustomResource, Resource
 from netkube.api.schema import descriptions
 
 _CORE, _APPS, _META = 'io.k8s.api.core.v1.', 'io.k8s.api.apps.v1.', 'io.k8s.apimachinery.pkg.apis.meta.v1.'
+_CREATED = (NAME, CREATED_AT)
+_BINDING = (
+    NAME,
+    Column('Role', 'io.k8s.api.rbac.v1.RoleBinding.roleRef'),
+    AGE,
+    wide('Users', 'Users in the RoleBinding'),
+    wide('Groups', 'Groups in the RoleBinding'),
+    wide('ServiceAccounts', 'ServiceAccounts in the RoleBinding'),
+)
 _TABLES: dict[Resource, Table] = {
     resources.PODS: ((
         NAME,
@@ -86,6 +95,10 @@ _TABLES: dict[Resource, Table] = {
     resources.SERVICEACCOUNTS: ((
         NAME, Column('Secrets', _CORE + 'ServiceAccount.secrets'), AGE,
     ), core.print_serviceaccount),
+    resources.ROLES: (_CREATED, rbac.print_role),
+    resources.CLUSTERROLES: (_CREATED, rbac.print_role),
+    resources.ROLEBINDINGS: (_BINDING, rbac.print_binding),
+    resources.CLUSTERROLEBINDINGS: (_BINDING, rbac.print_binding),
     resources.LEASES: ((
         NAME, Column('Holder', 'io.k8s.api.coordination.v1.LeaseSpec.holderIdentity'), AGE,
     ), core.print_lease),

@@ -24,6 +24,7 @@ from netkube.api.validation import (
     ingress,
     pod,
     policy,
+    rbac,
     service,
     servicecidrs,
     storage,
@@ -111,6 +112,10 @@ _CHECKS: dict[Resource, Checks] = {
         customresources.validate_crd, customresources.validate_crd_update
     ),
     resources.LIMITRANGES: Checks(policy.validate_limitrange, policy.validate_limitrange_update),
+    resources.ROLES: Checks(rbac.validate_role, rbac.validate_role_update),
+    resources.CLUSTERROLES: Checks(rbac.validate_clusterrole, rbac.validate_clusterrole_update),
+    resources.ROLEBINDINGS: Checks(rbac.validate_rolebinding, rbac.validate_rolebinding_update),
+    resources.CLUSTERROLEBINDINGS: Checks(rbac.validate_clusterrolebinding, rbac.validate_clusterrolebinding_update),
 }
 _METADATA_ONLY = Checks()
 

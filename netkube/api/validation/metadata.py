@@ -11,6 +11,7 @@ from netkube.api.names import (
     is_dns_1035_label,
     is_dns_label,
     is_dns_subdomain,
+    is_path_segment,
     is_qualified_name,
     without_trailing_dash,
 )
@@ -19,6 +20,7 @@ from netkube.api.resources import (
     EVENTS,
     IPADDRESSES,
     NAMESPACES,
+    RBAC_KINDS,
     SERVICES,
     CustomResource,
     Resource,
@@ -34,6 +36,7 @@ _NAME_FORMATS: dict[Resource, Callable[[str], list[str]]] = {
     SERVICES: is_dns_1035_label,
     EVENTS: lambda name: [],
     IPADDRESSES: ip_address_name,
+    **dict.fromkeys(RBAC_KINDS, is_path_segment),
 }
 _Metadata = Mapping[str, Any]
 
