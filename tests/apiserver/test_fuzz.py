@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from netkube.api.meta import Object
 from netkube.api.resources import ALL, CUSTOMRESOURCEDEFINITIONS
 from netkube.apiserver.http import HttpApi
-from netkube.apiserver.protocol import MASTERS
+from netkube.apiserver.protocol import ROOT
 from netkube.apiserver.server import no_kubelet
 from netkube.testing import memory_api
 
@@ -160,7 +160,7 @@ async def ask(api: HttpApi, method: str, path: str, query: str, headers: dict[by
             codes.append(message['status'])
 
     scope = {'type': 'http', 'method': method, 'path': path, 'raw_path': path.encode(), 'query_string': query.encode(),
-             'headers': list(headers.items()), 'state': {'user': MASTERS}}  # fmt: skip
+             'headers': list(headers.items()), 'state': {'user': ROOT}}  # fmt: skip
     await asyncio.wait_for(api(scope, receive, send), SECONDS)
     return codes[0]
 
