@@ -48,7 +48,14 @@ class Registry:
         return self.storage.object(self.storage.get(resource, namespace, name))
 
     async def list(
-        self, resource: Resource, namespace: str = '', *, label_selector: str = '', field_selector: str = ''
+        self,
+        resource: Resource,
+        namespace: str = '',
+        *,
+        label_selector: str = '',
+        field_selector: str = '',
+        limit: int = 0,
+        continue_token: str = '',
     ) -> ObjectList:
         selection = Selection.parse(resource, label_selector, field_selector)
         objects = [self.storage.object(entry) for entry in self.select(resource, namespace, selection)]

@@ -72,11 +72,26 @@ class HttpClient:
         return await self._call('GET', resource.path(namespace, name))
 
     async def list(
-        self, resource: Resource, namespace: str = '', *, label_selector: str = '', field_selector: str = ''
+        self,
+        resource: Resource,
+        namespace: str = '',
+        *,
+        label_selector: str = '',
+        field_selector: str = '',
+        limit: int = 0,
+        continue_token: str = '',
     ) -> ObjectList:
-        query = render_query({'labelSelector': label_selector, 'fieldSelector': field_selector})
+        query = render_query(
+            {
+                'labelSelector': label_selector,
+                'fieldSelector': field_selector,
+                'limit': str(limit or ''),
+                'continue': continue_token,
+            }
+        )
         answer = await self._call('GET', resource.path(namespace) + query)
-        return ObjectList(answer.get('items') or [], answer['metadata']['resourceVersion'])
+        metadata = answer['metadata']
+        return ObjectList(answer.get('items') or [], metadata['resourceVersion'], metadata.get('continue') or '')
 
     async def watch(
         self,
