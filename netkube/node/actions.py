@@ -98,7 +98,8 @@ class Actions:
     async def _create_sandbox(self, record: PodRecord) -> None:
         try:
             self._m.sandboxes.addresses.allocate(record.uid)
-            await self._m.sandboxes.create(record, self._context(record))
+            context = self._context(record)
+            await self._m.sandboxes.create(record, context)
         except MountFailed as error:
             self._m.sandboxes.addresses.release(record.uid)
             self.event(record, 'Warning', 'FailedMount', str(error))
@@ -106,6 +107,8 @@ class Actions:
         except (SandboxFailed, AddressesExhausted) as error:
             self.event(record, 'Warning', 'FailedCreatePodSandBox', str(error))
             raise NotYet from error
+        for problem in self._m.sandboxes.dns_problems(context.pod):
+            self.event(record, 'Warning', 'DNSConfigForming', problem)
 
     async def refresh_volumes(self, record: PodRecord) -> None:
         try:
