@@ -167,6 +167,28 @@ async def test_headless_is_marked(services: Cluster) -> None:
     assert not found.get('ports')
 
 
+async def test_a_slice_for_each_family_of_the_service(services: Cluster) -> None:
+    both = {'clusterIP': 'None', 'ipFamilies': ['IPv6', 'IPv4'], 'ipFamilyPolicy': 'PreferDualStack'}
+    await services.api.create(SERVICES, service(**both))
+    made = await services.api.create(PODS, pod('one'))
+    ready = {'type': 'Ready', 'status': 'True'}
+    ips = [{'ip': '10.0.0.1'}, {'ip': 'fd00::1'}]
+    await services.set_pod(made, phase='Running', podIP='10.0.0.1', podIPs=ips, conditions=[ready])
+
+    async def by_family(expected: dict[str, list[str]]) -> bool:
+        found = await services.list(ENDPOINTSLICES, 'kubernetes.io/service-name=web')
+        return expected == {
+            one['addressType']: [each['addresses'][0] for each in one.get('endpoints') or ()] for one in found
+        }
+
+    await eventually(lambda: by_family({'IPv4': ['10.0.0.1'], 'IPv6': ['fd00::1']}))
+    await eventually(lambda: endpoints_with(services, 'fd00::1'))
+    await services.api.patch(
+        SERVICES, 'default', 'web', {'spec': {'ipFamilies': ['IPv6'], 'ipFamilyPolicy': 'SingleStack'}}
+    )
+    await eventually(lambda: by_family({'IPv6': ['fd00::1']}))
+
+
 async def test_hints_follow_the_nodes_zone(services: Cluster) -> None:
     await services.api.create(SERVICES, service(trafficDistribution='PreferSameZone'))
     await add_pod(services, 'one', '10.0.0.1', nodeName='node')
