@@ -15,16 +15,48 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench_dns import measure_dns
-from benchlab import API_SOCKET, NETKUBE, RUNS, Row, cluster, netkube, ratio_of, seconds
-
 HERE = Path(__file__).resolve().parent
+NETKUBE = [sys.executable, '-E', '-s', '-m', 'netkube.cli.main', '--cluster', 'bench']
+API_SOCKET = '/run/netkube/bench/api.sock'
 STARTS = 5
 START_SECONDS = 30
 CONNECTIONS = 3000
+RUNS = 3
 COMMANDS = 15
+
+
+@dataclass(frozen=True)
+class Row:
+    what: str
+    measured: str
+    wanted: str
+    peer: str = ''
+
+
+def netkube(*words: str, stdin: str = '') -> str:
+    done = subprocess.run([*NETKUBE, *words], input=stdin, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f'netkube {" ".join(words)}: {done.stderr}{done.stdout}')
+    return done.stdout
+
+
+def seconds(action: Callable[[], object]) -> float:
+    began = time.monotonic()
+    action()
+    return time.monotonic() - began
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[None]:
+    netkube('up')
+    try:
+        yield
+    finally:
+        netkube('down', '--purge')
 
 
 def manifest(name: str, replicas: int, command: list[str], port: int, probe: bool = True) -> str:
@@ -146,6 +178,18 @@ def measure_command_line() -> list[Row]:
             theirs.append(seconds(lambda: subprocess.run(kubectl, check=True, capture_output=True)))
     text = f'{statistics.median(ours) * 1000:.0f} ms, {ratio_of(ours, theirs):.2f} of kubectl'
     return [Row('netkube get pods, whole process', text, '1', f'kubectl {statistics.median(theirs) * 1000:.0f} ms')]
+
+
+def ratio_of(ours: list[float], theirs: list[float]) -> float:
+    """Pair by pair, so that a machine whose speed drifts does not matter."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def measure_dns() -> list[Row]:
+    """The resolver beside dnsmasq, at 1,000 and at 10,000 Services; see bench_dns."""
+    import bench_dns
+
+    return [Row(*row) for row in bench_dns.rows(cluster, netkube, API_SOCKET)]
 
 
 MEASUREMENTS = {

@@ -70,6 +70,7 @@ class Actions:
         match action:
             case CreateSandbox():
                 await self._create_sandbox(record)
+                self._report_dns(record)
             case StartContainer():
                 await self._start_container(record, action)
             case StopContainer():
@@ -93,13 +94,17 @@ class Actions:
             record.announced.add(identity)
             self.event(record, type, reason, message, container)
 
+    def _report_dns(self, record: PodRecord) -> None:
+        if record.pod is not None:
+            for problem in self._m.sandboxes.dns_problems(record.pod):
+                self.event(record, 'Warning', 'DNSConfigForming', problem)
+
     # the sandbox
 
     async def _create_sandbox(self, record: PodRecord) -> None:
         try:
             self._m.sandboxes.addresses.allocate(record.uid)
-            context = self._context(record)
-            await self._m.sandboxes.create(record, context)
+            await self._m.sandboxes.create(record, self._context(record))
         except MountFailed as error:
             self._m.sandboxes.addresses.release(record.uid)
             self.event(record, 'Warning', 'FailedMount', str(error))
@@ -107,8 +112,6 @@ class Actions:
         except (SandboxFailed, AddressesExhausted) as error:
             self.event(record, 'Warning', 'FailedCreatePodSandBox', str(error))
             raise NotYet from error
-        for problem in self._m.sandboxes.dns_problems(context.pod):
-            self.event(record, 'Warning', 'DNSConfigForming', problem)
 
     async def refresh_volumes(self, record: PodRecord) -> None:
         try:
