@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from netkube.api.decode import decode
-from netkube.api.errors import ApiError, FieldError, bad_request
+from netkube.api.errors import ApiError, FieldError, bad_request, conflict
 from netkube.api.fielderrors import invalid, required, too_long
 from netkube.api.meta import Object, timestamp
 from netkube.api.resources import Resource
@@ -48,6 +48,10 @@ def apply(
     obj = decode(resource, obj)
     track = fixed(entries)
     if old is None:
+        if uid := (config.get('metadata') or {}).get('uid'):
+            raise conflict(
+                resource, name, f'uid mismatch: the provided object specified uid {uid}, and no existing object was found'
+            )
         return create(storage, resource, obj, dry_run=by.dry_run, by=track)
     check_identity(resource, old, obj)
     write = update_status if subresource == 'status' else update
