@@ -48,10 +48,9 @@ def apply(
     obj = decode(resource, obj)
     track = fixed(entries)
     if old is None:
-        if uid := (config.get('metadata') or {}).get('uid'):
-            raise conflict(
-                resource, name, f'uid mismatch: the provided object specified uid {uid}, and no existing object was found'
-            )
+        if uid := config['metadata'].get('uid'):
+            found_none = 'and no existing object was found'
+            raise conflict(resource, name, f'uid mismatch: the provided object specified uid {uid}, {found_none}')
         return create(storage, resource, obj, dry_run=by.dry_run, by=track)
     check_identity(resource, old, obj)
     write = update_status if subresource == 'status' else update

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 
 from netkube.api import schema
@@ -17,6 +18,7 @@ from netkube.api.managedfields.entries import (
     applier,
     parse_managers,
     render_managers,
+    stored_managers,
     updater,
 )
 from netkube.api.managedfields.extract import field_set
@@ -26,6 +28,7 @@ from netkube.api.managedfields.ownership import BEFORE_FIRST_APPLY, Scope, apply
 from netkube.api.managedfields.shape import ItemError, empty, struct_shape
 from netkube.api.meta import Object
 from netkube.api.resources import Resource
+from netkube.api.schema import Struct
 from netkube.apiserver.fieldmanager import IN_PROCESS
 
 log = logging.getLogger(__name__)
@@ -33,7 +36,11 @@ log = logging.getLogger(__name__)
 
 def scope_of(resource: Resource, subresource: str) -> Scope:
     """The status is its subresource's, all the rest is not (ResetFieldsStrategy)."""
-    struct = schema.definition(resource)
+    return _scope(schema.definition(resource), resource, subresource)
+
+
+@functools.lru_cache(256)
+def _scope(struct: Struct, resource: Resource, subresource: str) -> Scope:
     if subresource == 'status':
         names = struct.fields.keys() - {'apiVersion', 'kind', 'metadata', 'status'}
     else:
@@ -61,20 +68,16 @@ def given_managers(new: Object, old: Object | None, subresource: str) -> Manager
 
     ``[{}]`` is the way to have none (fieldmanager.go decodeLiveOrNew).
     """
-    stored = old['metadata'].get('managedFields') if old else None
+    stored = (old['metadata'].get('managedFields') if old else None) or []
     given = new['metadata'].get('managedFields')
     if subresource or not given or given == stored:
-        return _readable(stored or [])
+        return stored_managers(stored)
     if given == [{}]:
         return {}
-    return _readable(given) or _readable(stored or [])
-
-
-def _readable(entries: list[Object]) -> Managers:
     try:
-        return parse_managers(entries)
+        return parse_managers(given)
     except EntryError:
-        return {}
+        return stored_managers(stored)
 
 
 def _bare(obj: Object) -> Object:
@@ -135,10 +138,7 @@ def live_managers(old: Object | None, live: Object, subresource: str, scope: Sco
     """The stored managers, and those that were not recorded when they wrote."""
     if old is None:
         return {}
-    try:
-        managers = parse_managers(old['metadata'].get('managedFields') or [])
-    except EntryError as error:
-        raise ApiError(500, '', f'failed to decode managed fields: {error}') from None
+    managers = stored_managers(old['metadata'].get('managedFields') or [])
     if not managers:
         before = updater(BEFORE_FIRST_APPLY, scope.api_version)
         return update({'metadata': {}}, live, {}, before, scope, now)

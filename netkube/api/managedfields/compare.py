@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from netkube.api.managedfields.extract import every_field
-from netkube.api.managedfields.fieldset import Fields, union, with_path, without_branches
+from netkube.api.managedfields.fieldset import MEMBER, Fields, union, without_branches
 from netkube.api.managedfields.paths import field_step
 from netkube.api.managedfields.shape import Shape
 
@@ -42,13 +42,13 @@ def compare(old: dict[str, Any], new: dict[str, Any], shape: Shape) -> Compariso
 
 def _compare(old: Any, new: Any, shape: Shape, path: _Path, result: Comparison) -> None:
     if old is _ABSENT:
-        result.added = with_path(result.added, path, every_field(new, shape))
+        _put(result.added, path, every_field(new, shape))
     elif new is _ABSENT:
-        result.removed = with_path(result.removed, path, every_field(old, shape))
+        _put(result.removed, path, every_field(old, shape))
     elif old == new:
         return
     elif not old and not new:
-        result.modified = with_path(result.modified, path)
+        _put(result.modified, path)
     else:
         kinds = {shape.of(one) for one in (old, new) if one is not None}
         kind = kinds.pop() if len(kinds) == 1 else 'atom'
@@ -57,7 +57,14 @@ def _compare(old: Any, new: Any, shape: Shape, path: _Path, result: Comparison) 
         elif kind in ('keyed', 'set') and _are(list, old, new):
             _items(old or [], new or [], shape, path, result)
         else:
-            result.modified = with_path(result.modified, path)
+            _put(result.modified, path)
+
+
+def _put(fields: Fields, path: _Path, node: Fields = MEMBER) -> None:
+    """Into a set that is still being made, of which no member is below another one's path."""
+    for step in path[:-1]:
+        fields = fields.setdefault(step, {})
+    fields[path[-1]] = node
 
 
 def _are(wanted: type, *values: Any) -> bool:
@@ -79,8 +86,8 @@ def _items(old: list[Any], new: list[Any], shape: Shape, path: _Path, result: Co
         if mine == other:
             continue
         if len(mine) > 1 or len(other) > 1:
-            where = 'modified' if mine and other else 'added' if other else 'removed'
-            setattr(result, where, with_path(getattr(result, where), (*path, step)))
+            where = result.removed if not other else result.modified if mine else result.added
+            _put(where, (*path, step))
         else:
             one, another = mine[0] if mine else _ABSENT, other[0] if other else _ABSENT
             _compare(one, another, shape.element, (*path, step), result)

@@ -36,6 +36,7 @@ class Owned(msgspec.Struct, frozen=True):
     fields: Fields
     api_version: str
     time: str = ''
+    entry: Object | None = None  # as it is stored, of one that did not change
 
 
 Managers = dict[Manager, Owned]
@@ -53,8 +54,19 @@ def updater(name: str, api_version: str, subresource: str = '') -> Manager:
     return Manager(name, UPDATE, api_version, subresource)
 
 
+def stored_managers(entries: Iterable[Object]) -> Managers:
+    """From entries that ``render_managers`` made."""
+    managers: Managers = {}
+    for entry in entries:
+        owned = Owned(entry['fieldsV1'], entry['apiVersion'], entry.get('time', ''), entry)
+        version = owned.api_version if entry['operation'] == UPDATE else ''
+        manager = Manager(entry.get('manager', ''), entry['operation'], version, entry.get('subresource', ''))
+        managers[manager] = owned
+    return managers
+
+
 def parse_managers(entries: Iterable[Object]) -> Managers:
-    """EntryError."""
+    """From entries that a client sent. EntryError."""
     managers: Managers = {}
     for index, entry in enumerate(entries):
         operation, version, form = (entry.get(key) or '' for key in ('operation', 'apiVersion', 'fieldsType'))
@@ -91,6 +103,8 @@ def _order(manager: Manager, owned: Owned) -> tuple[str, ...]:
 
 
 def _entry(manager: Manager, owned: Owned) -> Object:
+    if owned.entry is not None:
+        return owned.entry
     entry: Object = {'manager': manager.name} if manager.name else {}
     entry |= {'operation': manager.operation, 'apiVersion': owned.api_version}
     if owned.time:

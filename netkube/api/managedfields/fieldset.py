@@ -110,4 +110,4 @@ def paths(fields: Fields) -> Iterator[tuple[str, ...]]:
 
 def ordered(fields: Fields) -> Fields:
     """The same set with its keys in order, as it is stored: equal sets have equal bytes."""
-    return {key: ordered(fields[key]) for key in sorted(fields)}
+    return {key: ordered(child) if (child := fields[key]) else MEMBER for key in sorted(fields)}

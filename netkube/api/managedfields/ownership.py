@@ -96,8 +96,9 @@ def _after(managers: Managers, changes: Comparison) -> Managers:
         return dict(managers)
     left: Managers = {}
     for manager, owned in managers.items():
-        fields = difference(owned.fields, gone)
-        if fields:
+        if not intersection(owned.fields, gone):
+            left[manager] = owned
+        elif fields := difference(owned.fields, gone):
             left[manager] = Owned(fields, owned.api_version, owned.time)
     return left
 

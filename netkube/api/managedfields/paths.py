@@ -10,7 +10,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from netkube.api.managedfields.fieldset import SELF, Fields
+
+_encode = msgspec.json.Encoder(order='sorted').encode
 
 
 class FieldsError(ValueError):
@@ -30,7 +34,7 @@ def value_step(value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, separators=(',', ':'), ensure_ascii=False, sort_keys=True)
+    return _encode(value).decode()
 
 
 def path_text(path: Iterable[str]) -> str:

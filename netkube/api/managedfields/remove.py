@@ -32,9 +32,7 @@ def _members(value: dict[str, Any], fields: Fields, shape: Shape) -> dict[str, A
         if node is None:
             kept[name] = child
         elif not is_member(node):
-            rest = _remove(child, node, shape.member(name))
-            if rest or not child:  # what becomes empty goes, what was empty stays
-                kept[name] = rest
+            kept[name] = _remove(child, node, shape.member(name))
     return kept
 
 

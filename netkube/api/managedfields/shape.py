@@ -134,8 +134,9 @@ def _type_shape(type_: Type) -> Shape:
     return Shape('scalar', type_)
 
 
+@functools.cache
 def empty(struct: Struct) -> dict[str, Any]:
-    """The JSON of Go's zero object of a kind: what a create is compared with."""
+    """The JSON of Go's zero object of a kind, read-only: what a create is compared with."""
     result: dict[str, Any] = {}
     for name, field in struct.fields.items():
         inner = field.type.struct
