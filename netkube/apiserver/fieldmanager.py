@@ -6,7 +6,7 @@ hardly anyone applies what they make, so for them it is done as late as can be w
 - what they create carries no managedFields, and what has none is not tracked further. Kubernetes treats such objects
   the same way (skipnonapplied.go): at the first apply all that is there belongs to ``before-first-apply``.
 - what they change of an object that is tracked is recorded as manager ``netkube``'s: annotations, replicas, finalizers.
-- their status updates are not recorded. When a status is applied, what of it nobody owns counts as ``netkube``'s.
+- the status they write is not recorded. When a status is applied, what of it nobody owns counts as ``netkube``'s.
 
 (apimachinery managedfields/internal/fieldmanager.go; k8s.io/apiserver endpoints/handlers/fieldmanager.)
 """
@@ -24,6 +24,7 @@ from netkube.api.resources import Resource
 Track = Callable[[Resource, Object, Object | None], None]
 
 IN_PROCESS = 'netkube'
+OWNABLE_METADATA = ('annotations', 'labels', 'finalizers', 'ownerReferences')
 MAX_NAME = 128  # characters of a manager's name
 
 
@@ -37,6 +38,15 @@ def in_process(resource: Resource, new: Object, old: Object | None) -> None:
     untracked(resource, new, old)
     if old is not None and 'managedFields' in new['metadata']:
         for_update(IN_PROCESS, '', utc_now)(resource, new, old)
+
+
+def in_process_status(resource: Resource, new: Object, old: Object | None) -> None:
+    """A component writes a status: recorded is only what it changes of the metadata on the way."""
+    untracked(resource, new, old)
+    if old is None or 'managedFields' not in new['metadata']:
+        return
+    if any(new['metadata'].get(key) != old['metadata'].get(key) for key in OWNABLE_METADATA):
+        for_update(IN_PROCESS, 'status', utc_now)(resource, {**old, 'metadata': new['metadata']}, old)
 
 
 def for_update(name: str, subresource: str, now: Callable[[], datetime]) -> Track:

@@ -19,7 +19,7 @@ from netkube.apiserver import subresources
 from netkube.apiserver.allocation import NODE_PORTS, ServiceAllocator
 from netkube.apiserver.create import create
 from netkube.apiserver.delete import DeleteOptions, delete
-from netkube.apiserver.fieldmanager import Track, in_process, untracked
+from netkube.apiserver.fieldmanager import Track, in_process, in_process_status, untracked
 from netkube.apiserver.patch import check_patch_type, patched
 from netkube.apiserver.selection import Selection
 from netkube.apiserver.storage import Storage, prefix
@@ -133,7 +133,7 @@ class Registry:
             case '':
                 return update(self.storage, resource, obj, dry_run=dry_run, by=by or in_process)
             case 'status':
-                return update_status(self.storage, resource, obj, dry_run=dry_run, by=by or untracked)
+                return update_status(self.storage, resource, obj, dry_run=dry_run, by=by or in_process_status)
             case 'scale':
                 return subresources.update_scale(self.storage, resource, obj, dry_run=dry_run, by=by or in_process)
             case 'finalize':

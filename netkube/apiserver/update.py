@@ -14,7 +14,7 @@ from netkube.api.resources import ENDPOINTS, EVENTS, LEASES, NAMESPACES, SERVICE
 from netkube.api.strategies import prepare_status_update, prepare_update
 from netkube.api.validation import validate_status_update, validate_update
 from netkube.apiserver.create import create
-from netkube.apiserver.fieldmanager import Track, in_process, untracked
+from netkube.apiserver.fieldmanager import Track, in_process, in_process_status
 from netkube.apiserver.storage import Storage
 from netkube.store.store import Entry
 
@@ -44,7 +44,7 @@ def update(
 
 
 def update_status(
-    storage: Storage, resource: Resource, obj: Object, *, dry_run: bool = False, by: Track = untracked
+    storage: Storage, resource: Resource, obj: Object, *, dry_run: bool = False, by: Track = in_process_status
 ) -> Entry:
     """Replace the status of the object of that name, and nothing else of it."""
     current = storage.get(resource, obj['metadata'].get('namespace'), obj['metadata']['name'])

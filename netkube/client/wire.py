@@ -16,7 +16,7 @@ def render_request(
     method: str, target: str, body: bytes = b'', *, accept: str = 'application/json', content_type: str = ''
 ) -> bytes:
     """``content_type`` is the body's; the connection stays open after the answer."""
-    head = f'{method} {target} HTTP/1.1\r\nhost: netkube\r\naccept: {accept}\r\n'
+    head = f'{method} {target} HTTP/1.1\r\nhost: netkube\r\nuser-agent: netkube\r\naccept: {accept}\r\n'
     if body:
         head += f'content-type: {content_type}\r\n'
     return f'{head}content-length: {len(body)}\r\n\r\n'.encode() + body

@@ -136,6 +136,15 @@ async def test_a_controller_in_process_takes_what_it_changes(api: ServedApi) -> 
     assert 'conflict with "netkube" using apps/v1: .spec.replicas' in refused['message']
 
 
+async def test_a_controller_owns_the_annotation_it_writes_with_the_status(api: ServedApi) -> None:
+    await apply(api, DEPLOYMENT, deployment())
+    obj = await api.registry.get(DEPLOYMENTS, 'default', 'web')
+    metadata = obj['metadata'] | {'annotations': {'revision': '1'}}
+    await api.registry.update(DEPLOYMENTS, obj | {'metadata': metadata, 'status': {'replicas': 1}}, 'status')
+    annotations = {'f:metadata': {'f:annotations': {'.': {}, 'f:revision': {}}}}
+    assert (await managers(api, DEPLOYMENT))['netkube', 'Update', 'status'] == annotations
+
+
 async def test_what_was_made_in_process_has_no_managers_until_it_is_applied(api: ServedApi) -> None:
     await api.registry.create(CONFIGMAPS, configmap(k='v', other='o') | {'metadata': {'name': 'c', 'namespace':
                                                                                      'default'}})  # fmt: skip
