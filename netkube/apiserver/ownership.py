@@ -25,27 +25,32 @@ from netkube.api.managedfields.extract import field_set
 from netkube.api.managedfields.fieldset import MEMBER, Fields, difference
 from netkube.api.managedfields.lastapplied import KUBECTL, allowed_conflicts, keep_record
 from netkube.api.managedfields.ownership import BEFORE_FIRST_APPLY, Scope, apply, update
-from netkube.api.managedfields.shape import ItemError, empty, struct_shape
+from netkube.api.managedfields.shape import ItemError, Shape, empty, struct_shape
 from netkube.api.meta import Object
 from netkube.api.resources import Resource
-from netkube.api.schema import Struct
 from netkube.apiserver.fieldmanager import IN_PROCESS
 
 log = logging.getLogger(__name__)
 
 
+@functools.lru_cache(256)
 def scope_of(resource: Resource, subresource: str) -> Scope:
     """The status is its subresource's, all the rest is not (ResetFieldsStrategy)."""
-    return _scope(schema.definition(resource), resource, subresource)
-
-
-@functools.lru_cache(256)
-def _scope(struct: Struct, resource: Resource, subresource: str) -> Scope:
+    shape = shape_of(resource)
     if subresource == 'status':
-        names = struct.fields.keys() - {'apiVersion', 'kind', 'metadata', 'status'}
+        names = set(shape.names) - {'apiVersion', 'kind', 'metadata', 'status'}
     else:
         names = {'status'} if 'status' in resource.subresources else set()
-    return Scope(struct_shape(struct), resource.api_version, {f'f:{name}': MEMBER for name in names})
+    return Scope(shape, resource.api_version, {f'f:{name}': MEMBER for name in names})
+
+
+def shape_of(resource: Resource) -> Shape:
+    return struct_shape(schema.definition(resource))
+
+
+def zero_object(resource: Resource) -> Object:
+    """What a create is compared with."""
+    return empty(schema.definition(resource))
 
 
 def updated_entries(
@@ -54,7 +59,7 @@ def updated_entries(
     """After a create or update to ``new`` by the manager ``name``."""
     scope = scope_of(resource, subresource)
     managers = given_managers(new, old, subresource)
-    live = old if old is not None else empty(schema.definition(resource))
+    live = old if old is not None else zero_object(resource)
     manager = updater(name, scope.api_version, subresource)
     try:
         return render_managers(update(_bare(live), _bare(new), managers, manager, scope, now))

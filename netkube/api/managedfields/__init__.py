@@ -5,6 +5,7 @@ Everything here is pure. The reading order:
     fieldset.py   sets of fields in FieldsV1 form, and their algebra
     paths.py      one step of a path: its FieldsV1 key and its text in messages
     shape.py      what of an object is one field: structs, maps, lists with keys, sets, atoms
+    structural.py the same from a CustomResourceDefinition's schema
     extract.py    the fields an object has
     compare.py    the fields that differ between two objects
     merge.py      a configuration merged into a live object

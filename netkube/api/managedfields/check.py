@@ -29,8 +29,8 @@ def _faults(value: Any, shape: Shape, path: _Path) -> Iterator[str]:
     if value is None:
         return
     if kind == 'scalar':
-        yield from _scalar_fault(value, shape.type.kind if shape.type else '', path)
-    elif kind in ('struct', 'map') or (kind == 'atom' and shape.struct is not None):
+        yield from _scalar_fault(value, shape.scalar, path)
+    elif kind in ('struct', 'map') or (kind == 'atom' and shape.closed):
         yield from _member_faults(value, shape, path)
     elif kind in ('keyed', 'set'):
         yield from _item_faults(value, shape, path)
@@ -54,7 +54,7 @@ def _member_faults(value: Any, shape: Shape, path: _Path) -> Iterator[str]:
         return
     for name, child in value.items():
         here = (*path, field_step(name))
-        if shape.struct is not None and not shape.declares(name):
+        if shape.closed and name not in shape.names:
             yield f'{path_text(here)}: field not declared in schema'
         else:
             yield from _faults(child, shape.member(name), here)

@@ -34,7 +34,7 @@ def _members(value: dict[str, Any], shape: Shape, *, every: bool) -> Fields:
     result: Fields = {}
     for name, child in value.items():
         node = _node(child, shape.member(name), every=every)
-        if child is None or child == {} or not shape.declares(name):
+        if child is None or child == {} or name not in shape.names:
             node = MEMBER if node is None else union(node, {'.': {}}) if node else node
         if node is not None:
             result[field_step(name)] = node

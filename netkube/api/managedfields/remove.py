@@ -53,7 +53,7 @@ def with_named(fields: Fields, shape: Shape) -> Fields:
     for step, node in fields.items():
         name = step[2:] if step.startswith('f:') else ''
         inner = shape.member(name) if name else shape.element
-        member = is_member(node) or bool(name and shape.declares(name))
+        member = is_member(node) or bool(name and name in shape.names)
         made = node_of(member, with_named(below(node), inner))
         if made is not None:
             result[step] = made

@@ -9,6 +9,7 @@ not know is deduced from the value: objects are maps, lists are atoms.
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from typing import Any
 
 from netkube.api.managedfields.paths import key_step, value_step
@@ -29,7 +30,7 @@ class ItemError(ValueError):
 class Shape:
     """How one value is divided into fields."""
 
-    __slots__ = ('kind', 'type', 'keys', '_element', '_struct', '_members')
+    __slots__ = ('kind', 'keys', '_type', '_element', '_struct', '_members')
 
     def __init__(
         self,
@@ -40,7 +41,7 @@ class Shape:
         element: Type | None = None,
         struct: Struct | None = None,
     ) -> None:
-        self.kind, self.type, self.keys = kind, type, keys
+        self.kind, self.keys, self._type = kind, keys, type
         self._element, self._struct = element, struct
         self._members: dict[str, Shape] = {}
 
@@ -52,9 +53,20 @@ class Shape:
             return 'map'
         return 'atom' if isinstance(value, list) else 'scalar'
 
-    def declares(self, name: str) -> bool:
-        """Whether the schema names this member: it is there by itself, nobody need own it to own what is in it."""
-        return self._struct is not None and name in self._struct.fields
+    @property
+    def names(self) -> Collection[str]:
+        """The members that the schema names: nobody need own one to own what is in it."""
+        return self._struct.fields if self._struct else ()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has no other members than ``names``."""
+        return self._struct is not None
+
+    @property
+    def scalar(self) -> str:
+        """What a scalar must be: a kind of ``netkube.api.schema.Type``, '' for anything."""
+        return self._type.kind if self._type else ''
 
     def member(self, name: str) -> Shape:
         """The shape of a member of a struct or a map; of an unknown one it is deduced."""
@@ -64,13 +76,13 @@ class Shape:
             shape = self._members[name] = _field_shape(field) if field else self.element
         return shape
 
+    def default(self, name: str) -> Any:
+        """What a member of a list's keys is when it is left out, None for none."""
+        return _KEY_DEFAULTS.get((self._struct.name if self._struct else '', name))
+
     @property
     def element(self) -> Shape:
         return _type_shape(self._element) if self._element else ANY
-
-    @property
-    def struct(self) -> Struct | None:
-        return self._struct
 
     def step(self, item: Any) -> str:
         """The step to an item of a ``keyed`` list or a ``set``. ItemError."""
@@ -85,12 +97,11 @@ class Shape:
         return key_step(self._item_keys(item))
 
     def _item_keys(self, item: dict[str, Any]) -> dict[str, Any]:
-        element = self.element.struct
         keys = {}
         for key in self.keys:
             value = item.get(key)
             if value is None:
-                value = _KEY_DEFAULTS.get((element.name if element else '', key))
+                value = self.element.default(key)
             if value is not None:
                 keys[key] = value
             elif len(self.keys) == 1:
