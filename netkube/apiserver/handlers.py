@@ -11,9 +11,10 @@ from netkube.api.resources import ENDPOINTS, PODS, SERVICEACCOUNTS, SERVICES, Re
 from netkube.apiserver import apply as applying
 from netkube.apiserver import subresources
 from netkube.apiserver.apply import APPLY_PATCH, Applier, check_patch_options
-from netkube.apiserver.body import check_patched_fields, content_type, parse, parse_configuration, read_object
+from netkube.apiserver.body import content_type, parse, parse_configuration, read_object
 from netkube.apiserver.delete import DeleteOptions
 from netkube.apiserver.fieldmanager import Track, for_update, manager_name
+from netkube.apiserver.fieldvalidation import check_configuration, check_patched_fields, duplicates
 from netkube.apiserver.list import list_page
 from netkube.apiserver.patch import check_patch_type
 from netkube.apiserver.registry import Registry
@@ -23,6 +24,7 @@ from netkube.apiserver.response import Response, Stream
 from netkube.apiserver.selection import Selection
 from netkube.apiserver.storage import encode
 from netkube.apiserver.watchstream import WatchOptions, watch_lines
+from netkube.client.interface import JSON_PATCH
 from netkube.store.store import Entry
 
 Answer = Response | Stream
@@ -81,10 +83,11 @@ async def patch(registry: Registry, request: Request, target: Target) -> Answer:
     check_patch_type(media_type)
     by = tracking(registry, request, target, 'PatchOptions')
     document = parse(body, 'application/json', target.resource.kind)
+    repeated = [] if media_type == JSON_PATCH else duplicates(body, 'application/json', document)
     entry = registry.write_patch(
         target.resource, target.namespace, target.name, document, media_type, target.subresource,
-        dry_run=request.dry_run, check=lambda resource, value: check_patched_fields(request, resource, value, document),
-        by=by,
+        dry_run=request.dry_run, by=by,
+        check=lambda resource, value: check_patched_fields(request, resource, value, document, repeated),
     )  # fmt: skip
     return object_response(registry, request, target, entry)
 
@@ -93,6 +96,7 @@ def apply(registry: Registry, request: Request, target: Target, body: bytes) -> 
     manager = request.value('fieldManager')
     check_patch_options('PatchOptions', manager, request.flag('force'), applying=True)
     config = parse_configuration(body)
+    check_configuration(request, body, config)
     existed = registry.storage.find(target.resource, target.namespace, target.name) is not None
     by = Applier(manager, request.flag('force'), request.dry_run)
     where = (target.namespace, target.name)
