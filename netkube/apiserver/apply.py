@@ -23,6 +23,7 @@ from netkube.apiserver.update import update, update_status
 from netkube.store.store import Entry
 
 APPLY_PATCH = 'application/apply-patch+yaml'
+SCALE_METADATA = ('name', 'namespace', 'uid', 'resourceVersion')  # a Scale has no labels of its own to apply
 
 
 class Applier(msgspec.Struct, frozen=True):
@@ -88,7 +89,8 @@ def of_scale(resource: Resource, scale: Object) -> Object:
         raise bad_request(f'Incorrect version specified in apply patch. {versions}')
     spec = {'replicas': (scale.get('spec') or {}).get('replicas', 0)}
     kind = {'apiVersion': resource.api_version, 'kind': resource.kind}
-    return {**kind, 'metadata': scale['metadata'], 'spec': spec}
+    metadata = {key: value for key, value in scale['metadata'].items() if key in SCALE_METADATA}
+    return {**kind, 'metadata': metadata, 'spec': spec}
 
 
 def check_patch_options(kind: str, manager: str, forced: bool, *, applying: bool) -> None:

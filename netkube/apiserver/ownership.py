@@ -106,6 +106,8 @@ def applied(
         obj, after = apply(live, config, managers, manager, scope, now, force=force)
     except ApplyConflict as conflict:
         obj, after = _take_own(conflict, live, config, managers, manager, scope, now)
+    except ItemError as error:
+        raise ApiError(500, '', f'failed to create typed live object: {error}') from None
     if name == KUBECTL:
         keep_record(obj, config)
     return obj, render_managers(after)

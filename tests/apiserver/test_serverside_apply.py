@@ -310,6 +310,14 @@ async def test_a_selector_is_one_field(api: ServedApi) -> None:
     assert (await apply(api, path, more, 'b', '&force=true'))['spec']['selector'] == {'a': '1', 'b': '2'}
 
 
+async def test_a_secrets_string_data_is_applied_again_and_again(api: ServedApi) -> None:
+    secret = {'apiVersion': 'v1', 'kind': 'Secret', 'metadata': {'name': 's'}, 'stringData': {'a': 'b'}}
+    path = '/api/v1/namespaces/default/secrets/s'
+    first = await apply(api, path, secret)
+    assert first['data'] == {'a': 'Yg=='} and first['type'] == 'Opaque'
+    assert await apply(api, path, secret) == first
+
+
 async def test_finalizers_are_a_set(api: ServedApi) -> None:
     for manager in ('a', 'b'):
         config = configmap()
