@@ -152,8 +152,7 @@ def show_objects(
             if error.code != 404 or not ignore_not_found:
                 failed = report(error)
             continue
-        kind = {'apiVersion': target.resource.api_version, 'kind': target.resource.kind}
-        items = [answer] if target.name else [{**kind, **item} for item in answer.get('items') or ()]
+        items = [answer] if target.name else answer.get('items') or []
         found += [(target, view.shown(item)) for item in items]
     if output == 'name':
         for target, item in found:

@@ -18,7 +18,7 @@ from netkube.api.errors import ApiError
 from netkube.api.meta import Object
 from netkube.api.resources import Resource
 from netkube.client.interface import MERGE_PATCH, ObjectList, WatchEvent
-from netkube.client.wire import READ_BYTES, Response, failure_of, render_query, render_request
+from netkube.client.wire import READ_BYTES, Response, failure_of, render_query, render_request, with_kinds
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -76,7 +76,7 @@ class HttpClient:
     ) -> ObjectList:
         query = render_query({'labelSelector': label_selector, 'fieldSelector': field_selector})
         answer = await self._call('GET', resource.path(namespace) + query)
-        return ObjectList(answer.get('items') or [], answer['metadata']['resourceVersion'])
+        return ObjectList(with_kinds(answer).get('items') or [], answer['metadata']['resourceVersion'])
 
     async def watch(
         self,

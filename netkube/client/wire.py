@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 from urllib.parse import urlencode
 
 import httptools
@@ -10,6 +11,14 @@ import httptools
 from netkube.api.errors import ApiError
 
 READ_BYTES = 256 * 1024
+
+
+def with_kinds(answer: Any) -> Any:
+    """An answer whose items, if it is a list, say what they are: Kubernetes leaves it out."""
+    if not isinstance(answer, dict) or not isinstance(answer.get('items'), list):
+        return answer
+    kind = {'apiVersion': answer['apiVersion'], 'kind': answer['kind'].removesuffix('List')}
+    return {**answer, 'items': [{**kind, **item} for item in answer['items']]}
 
 
 def render_request(

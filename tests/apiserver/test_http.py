@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 from served import POD, ServedApi
 
 from netkube.api.resources import CONFIGMAPS, PODS
@@ -171,6 +172,14 @@ async def test_other_formats_are_refused(api: ServedApi) -> None:
     await api.request('POST', CM, configmap())
     cbor = await api.request('PATCH', f'{CM}/c', '{}', content_type='application/apply-patch+cbor')
     assert cbor.code == 415 and 'application/apply-patch+yaml' in cbor.message
+
+
+async def test_the_items_of_a_list_leave_out_what_they_are(api: ServedApi) -> None:
+    await api.request('POST', CM, configmap())
+    for accept in ('application/json', 'application/yaml'):
+        listed = yaml.safe_load((await api.request('GET', CM, accept=accept)).body)
+        assert (listed['kind'], listed['apiVersion']) == ('ConfigMapList', 'v1')
+        assert not {'kind', 'apiVersion'} & listed['items'][0].keys()
 
 
 async def test_dry_run_answers_and_stores_nothing(api: ServedApi) -> None:

@@ -329,8 +329,10 @@ async def test_finalizers_are_a_set(api: ServedApi) -> None:
     assert gone['metadata']['finalizers'] == ['x.io/b']
 
 
-async def test_tables_and_lists(api: ServedApi) -> None:
+async def test_lists_and_tables_carry_the_managers(api: ServedApi) -> None:
     await apply(api, CONFIGMAP, configmap(k='v'))
-    (item,) = [one for one in (await api.request('GET', CONFIGMAP[:-2])).json['items']
-               if one['metadata']['name'] == 'c']  # fmt: skip
+    (item,) = (await api.request('GET', CONFIGMAP[:-2])).json['items']
     assert item['metadata']['managedFields'][0]['manager'] == 'a'
+    table = await api.request('GET', CONFIGMAP[:-2], accept='application/json;as=Table;v=v1;g=meta.k8s.io')
+    (row,) = table.json['rows']
+    assert row['object']['metadata']['managedFields'][0]['manager'] == 'a'
