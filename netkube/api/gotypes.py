@@ -38,6 +38,7 @@ _POINTER_FIELDS = {
     'ReplicaSetStatus': 'terminatingReplicas', 'LeaseSpec': 'holderIdentity leaseDurationSeconds leaseTransitions '
                                                             'strategy preferredHolder',
     'PersistentVolumeClaimSpec': 'storageClassName volumeMode volumeAttributesClassName',
+    'TokenRequestSpec': 'expirationSeconds',
     'DeleteOptions': 'gracePeriodSeconds orphanDependents propagationPolicy', 'Preconditions': 'uid resourceVersion',
     'AppArmorProfile': 'localhostProfile',
     'SeccompProfile': 'localhostProfile',

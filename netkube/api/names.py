@@ -202,6 +202,13 @@ def is_user_id(value: int) -> list[str]:
     return [] if 0 <= value <= 2147483647 else [range_message(0, 2147483647)]
 
 
+def is_path_segment(value: str) -> list[str]:
+    """What may stand between two slashes of a URL (k8s.io/apimachinery pkg/api/validation/path)."""
+    if value in ('.', '..'):
+        return [f"may not be '{value}'"]
+    return [f"may not contain '{character}'" for character in '/%' if character in value]
+
+
 def without_trailing_dash(prefix: str) -> str:
     """What a generateName is checked as: it may end in '-', because a suffix follows (maskTrailingDash)."""
     return prefix[:-1] + 'a' if len(prefix) > 1 and prefix.endswith('-') else prefix

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from netkube.api.resources import ALL, Resource
-from netkube.api.schema import REF, also_served, definition_name, raw_definitions, reachable
+from netkube.api.resources import SERVED, Resource
+from netkube.api.schema import REF, also_served, definitions_of, raw_definitions, reachable
 
 _INFO = {'title': 'Kubernetes', 'version': 'v1.37.0'}
 _LIST_OPERATIONS = {'get': 'list', 'post': 'post', 'delete': 'deletecollection'}
@@ -20,6 +20,7 @@ _OBJECT_OPERATIONS = {'get': 'get', 'put': 'put', 'patch': 'patch', 'delete': 'd
 _SUBRESOURCE_OPERATIONS = {'get': 'get', 'put': 'put', 'patch': 'patch'}
 _SUBRESOURCE_KINDS = {
     'scale': ('autoscaling', 'v1', 'Scale'), 'binding': ('', 'v1', 'Binding'), 'eviction': ('policy', 'v1', 'Eviction'),
+    'token': ('authentication.k8s.io', 'v1', 'TokenRequest'),
 }  # fmt: skip
 _WRITES = ('post', 'put', 'patch')
 _PARAMETERS = ('dryRun', 'fieldManager', 'fieldValidation')
@@ -28,7 +29,7 @@ _Document = dict[str, Any]
 
 def openapi_v3(group_version: str) -> _Document:
     """The document of ``v1`` or ``apps/v1``."""
-    resources = [resource for resource in ALL if resource.api_version == group_version]
+    resources = [resource for resource in SERVED if resource.api_version == group_version]
     schemas = _schemas(resources, '#/components/schemas/', _property_v3)
     return {
         'openapi': '3.0.0', 'info': _INFO, 'paths': _paths(resources, _parameter_v3),
@@ -38,13 +39,12 @@ def openapi_v3(group_version: str) -> _Document:
 
 def openapi_v2() -> _Document:
     """The document of all kinds."""
-    definitions = _schemas(ALL, '#/definitions/', _property_v2)
-    return {'swagger': '2.0', 'info': _INFO, 'paths': _paths(ALL, _parameter_v2), 'definitions': definitions}
+    definitions = _schemas(SERVED, '#/definitions/', _property_v2)
+    return {'swagger': '2.0', 'info': _INFO, 'paths': _paths(SERVED, _parameter_v2), 'definitions': definitions}
 
 
 def _schemas(resources: Iterable[Resource], ref_prefix: str, convert: Callable[..., Any]) -> dict[str, Any]:
-    roots = [definition_name(resource) for resource in resources]
-    roots = roots + [name + 'List' for name in roots] + list(also_served())
+    roots = [*definitions_of(resources), *also_served()]
     raws = raw_definitions()
     names = sorted(name for name, _ in reachable(roots, raws))
     return {name: _schema(name, msgspec.json.decode(raws[name]), ref_prefix, convert) for name in names}
@@ -107,6 +107,9 @@ def _paths(resources: Iterable[Resource], parameter: Callable[[str], dict[str, A
     for resource in resources:
         kind = (resource.group, resource.version, resource.kind)
         collection, item = resource.path('{namespace}'), resource.path('{namespace}', '{name}')
+        if 'list' not in resource.verbs:
+            paths[collection] = _operations({'post': 'post'}, kind, parameter)
+            continue
         paths[collection] = _operations(_LIST_OPERATIONS, kind, parameter)
         paths[item] = _operations(_OBJECT_OPERATIONS, kind, parameter)
         for subresource in resource.subresources:

@@ -28,6 +28,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Kinds that are no resource. DeleteOptions come with the version of whatever is deleted.
 _OTHERS = {
     'Binding': 'io.k8s.api.core.v1.Binding', 'Eviction': 'io.k8s.api.policy.v1.Eviction',
+    'TokenRequest': 'io.k8s.api.authentication.v1.TokenRequest',
     'Scale': 'io.k8s.api.autoscaling.v1.Scale', 'DeleteOptions': 'io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions',
 }  # fmt: skip
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+VERBS = ('create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch')
+
 
 class Resource(msgspec.Struct, frozen=True):
     """One served resource, for example ``apps/v1`` ``deployments``."""
@@ -20,6 +22,7 @@ class Resource(msgspec.Struct, frozen=True):
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     subresources: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = VERBS
 
     @property
     def singular(self) -> str:
@@ -63,7 +66,7 @@ SERVICES = Resource('', 'v1', 'services', 'Service', True, ('svc',), ('all',), (
 ENDPOINTS = Resource('', 'v1', 'endpoints', 'Endpoints', True, ('ep',))
 CONFIGMAPS = Resource('', 'v1', 'configmaps', 'ConfigMap', True, ('cm',))
 SECRETS = Resource('', 'v1', 'secrets', 'Secret', True)
-SERVICEACCOUNTS = Resource('', 'v1', 'serviceaccounts', 'ServiceAccount', True, ('sa',))
+SERVICEACCOUNTS = Resource('', 'v1', 'serviceaccounts', 'ServiceAccount', True, ('sa',), (), ('token',))
 EVENTS = Resource('', 'v1', 'events', 'Event', True, ('ev',))
 DEPLOYMENTS = Resource('apps', 'v1', 'deployments', 'Deployment', True, ('deploy',), ('all',), ('status', 'scale'))
 REPLICASETS = Resource('apps', 'v1', 'replicasets', 'ReplicaSet', True, ('rs',), ('all',), ('status', 'scale'))
@@ -72,13 +75,40 @@ SERVICECIDRS = Resource('networking.k8s.io', 'v1', 'servicecidrs', 'ServiceCIDR'
 IPADDRESSES = Resource('networking.k8s.io', 'v1', 'ipaddresses', 'IPAddress', False, ('ip',))
 LEASES = Resource('coordination.k8s.io', 'v1', 'leases', 'Lease', True)
 
+RBAC_GROUP = 'rbac.authorization.k8s.io'
+ROLES = Resource(RBAC_GROUP, 'v1', 'roles', 'Role', True)
+ROLEBINDINGS = Resource(RBAC_GROUP, 'v1', 'rolebindings', 'RoleBinding', True)
+CLUSTERROLES = Resource(RBAC_GROUP, 'v1', 'clusterroles', 'ClusterRole', False)
+CLUSTERROLEBINDINGS = Resource(RBAC_GROUP, 'v1', 'clusterrolebindings', 'ClusterRoleBinding', False)
+RBAC_KINDS = (ROLES, ROLEBINDINGS, CLUSTERROLES, CLUSTERROLEBINDINGS)
+
+_CREATE = ('create',)
+TOKENREVIEWS = Resource('authentication.k8s.io', 'v1', 'tokenreviews', 'TokenReview', False, verbs=_CREATE)
+SELFSUBJECTREVIEWS = Resource(
+    'authentication.k8s.io', 'v1', 'selfsubjectreviews', 'SelfSubjectReview', False, verbs=_CREATE)
+SUBJECTACCESSREVIEWS = Resource(
+    'authorization.k8s.io', 'v1', 'subjectaccessreviews', 'SubjectAccessReview', False, verbs=_CREATE)
+LOCALSUBJECTACCESSREVIEWS = Resource(
+    'authorization.k8s.io', 'v1', 'localsubjectaccessreviews', 'LocalSubjectAccessReview', True, verbs=_CREATE)
+SELFSUBJECTACCESSREVIEWS = Resource(
+    'authorization.k8s.io', 'v1', 'selfsubjectaccessreviews', 'SelfSubjectAccessReview', False, verbs=_CREATE)
+SELFSUBJECTRULESREVIEWS = Resource(
+    'authorization.k8s.io', 'v1', 'selfsubjectrulesreviews', 'SelfSubjectRulesReview', False, verbs=_CREATE)
+
 ALL: tuple[Resource, ...] = (
     NAMESPACES, NODES, PODS, SERVICES, ENDPOINTS, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS,
     DEPLOYMENTS, REPLICASETS, ENDPOINTSLICES, LEASES, SERVICECIDRS, IPADDRESSES,
+    ROLES, ROLEBINDINGS, CLUSTERROLES, CLUSTERROLEBINDINGS,
 )  # fmt: skip
+# Questions: created, answered and kept nowhere.
+REVIEWS: tuple[Resource, ...] = (
+    TOKENREVIEWS, SELFSUBJECTREVIEWS, SUBJECTACCESSREVIEWS, LOCALSUBJECTACCESSREVIEWS, SELFSUBJECTACCESSREVIEWS,
+    SELFSUBJECTRULESREVIEWS,
+)  # fmt: skip
+SERVED: tuple[Resource, ...] = (*ALL, *REVIEWS)
 
-BY_PATH: dict[tuple[str, str, str], Resource] = {(r.group, r.version, r.plural): r for r in ALL}
-BY_KIND: dict[tuple[str, str], Resource] = {(r.api_version, r.kind): r for r in ALL}
+BY_PATH: dict[tuple[str, str, str], Resource] = {(r.group, r.version, r.plural): r for r in SERVED}
+BY_KIND: dict[tuple[str, str], Resource] = {(r.api_version, r.kind): r for r in SERVED}
 
 
 def find_by_name(name: str) -> Resource | None:

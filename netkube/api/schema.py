@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from netkube.api.gotypes import POINTERS
-from netkube.api.resources import ALL, Resource
+from netkube.api.resources import SERVED, Resource
 
 DEFINITIONS = 'kubernetes-json-schema/v1.37.0-local/_definitions.json'
 REF = '#/$defs/'
@@ -23,12 +23,14 @@ _GROUP_PACKAGES = {
     '': 'io.k8s.api.core.', 'apps': 'io.k8s.api.apps.', 'discovery.k8s.io': 'io.k8s.api.discovery.',
     'coordination.k8s.io': 'io.k8s.api.coordination.', 'autoscaling': 'io.k8s.api.autoscaling.',
     'policy': 'io.k8s.api.policy.', 'networking.k8s.io': 'io.k8s.api.networking.',
+    'rbac.authorization.k8s.io': 'io.k8s.api.rbac.', 'authentication.k8s.io': 'io.k8s.api.authentication.',
+    'authorization.k8s.io': 'io.k8s.api.authorization.',
 }  # fmt: skip
 _META = 'io.k8s.apimachinery.pkg.apis.meta.v1.'
 # What kubectl and clients send besides the served kinds themselves.
 _ALSO_SERVED = (
     'io.k8s.api.autoscaling.v1.Scale', 'io.k8s.api.core.v1.Binding', 'io.k8s.api.policy.v1.Eviction',
-    _META + 'DeleteOptions', _META + 'Status',
+    'io.k8s.api.authentication.v1.TokenRequest', _META + 'DeleteOptions', _META + 'Status',
 )  # fmt: skip
 _SCALAR_DEFINITIONS = {
     'io.k8s.apimachinery.pkg.api.resource.Quantity': 'quantity',
@@ -115,14 +117,20 @@ def definition_name(resource: Resource) -> str:
     return f'{_GROUP_PACKAGES[resource.group]}{resource.version}.{resource.kind}'
 
 
+def definitions_of(resources: Iterable[Resource]) -> list[str]:
+    """Of the objects and of their lists."""
+    resources = tuple(resources)
+    lists = [definition_name(resource) + 'List' for resource in resources if 'list' in resource.verbs]
+    return [definition_name(resource) for resource in resources] + lists
+
+
 def also_served() -> tuple[str, ...]:
     """Definitions of what is sent and answered besides the served kinds."""
     return _ALSO_SERVED
 
 
 def _served_definitions() -> list[str]:
-    names = [definition_name(resource) for resource in ALL]
-    return names + [name + 'List' for name in names] + list(_ALSO_SERVED)
+    return [*definitions_of(SERVED), *_ALSO_SERVED]
 
 
 def read_definitions() -> bytes:

@@ -1,7 +1,7 @@
 """What depends on the rest of the cluster when an object is written: Kubernetes' default admission plugins.
 
 NamespaceLifecycle, ServiceAccount, Priority and DefaultTolerationSeconds; what completes a kind is a row of
-``ON_CREATE``. Authorization (RBAC) does not exist yet: every authenticated identity may do everything.
+``ON_CREATE``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from netkube.api.errors import ApiError, forbidden, not_found
 from netkube.api.meta import Object
-from netkube.api.resources import NAMESPACES, PODS, SERVICEACCOUNTS, Resource
+from netkube.api.resources import NAMESPACES, PODS, Resource
+from netkube.apiserver.accountadmission import set_service_account
 from netkube.apiserver.storage import Storage
 
 IMMORTAL_NAMESPACES = ('default', 'kube-system', 'kube-public')
@@ -54,20 +55,6 @@ def admit_create(storage: Storage, resource: Resource, obj: Object) -> None:
         return
     for admit in ON_CREATE.get(resource, ()):
         admit(storage, obj)
-
-
-def set_service_account(storage: Storage, pod: Object) -> None:
-    """ServiceAccount: the default one, unless the Pod names another, which must exist.
-
-    The default account of a new namespace is made by a controller, so it is not waited for; no token is mounted.
-    """
-    spec = pod['spec']
-    name = spec.get('serviceAccountName') or spec.get('serviceAccount') or 'default'
-    spec['serviceAccountName'] = spec['serviceAccount'] = name
-    namespace = pod['metadata']['namespace']
-    if name != 'default' and storage.find(SERVICEACCOUNTS, namespace, name) is None:
-        why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
-        raise forbidden(PODS, pod['metadata'].get('name', ''), why)
 
 
 def set_priority(storage: Storage, pod: Object) -> None:

@@ -15,6 +15,7 @@ from netkube.api.fielderrors import invalid, required, too_long
 from netkube.api.meta import Object, timestamp
 from netkube.api.resources import Resource
 from netkube.apiserver import subresources
+from netkube.apiserver.authorization import authorize_creation
 from netkube.apiserver.create import create
 from netkube.apiserver.fieldmanager import MAX_NAME, fixed
 from netkube.apiserver.patch import check_identity
@@ -52,6 +53,7 @@ def apply(
         if uid := config['metadata'].get('uid'):
             found_none = 'and no existing object was found'
             raise conflict(resource, name, f'uid mismatch: the provided object specified uid {uid}, {found_none}')
+        authorize_creation(storage.roles, resource, obj['metadata'])
         return create(storage, resource, obj, dry_run=by.dry_run, by=track)
     check_identity(resource, old, obj)
     write = update_status if subresource == 'status' else update

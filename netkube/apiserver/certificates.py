@@ -1,4 +1,6 @@
-"""The cluster's certificates: a CA, the API server's, the administrator's. EC P-256, made once, kept in ``pki/``.
+"""The cluster's certificates (a CA, the API server's, the administrator's) and the key that signs tokens.
+
+EC P-256, made once, kept in ``pki/``.
 
 ``cryptography`` is imported only when something has to be made.
 """
@@ -52,6 +54,11 @@ class Pki(msgspec.Struct, frozen=True):
     def admin(self) -> Pair:
         return self._pair('admin')
 
+    @property
+    def signing_key(self) -> Path:
+        """What the tokens of ServiceAccounts are signed with; kubeadm calls it so, too."""
+        return self.directory / 'sa.key'
+
     def _pair(self, name: str) -> Pair:
         return Pair(self.directory / f'{name}.crt', self.directory / f'{name}.key')
 
@@ -66,7 +73,7 @@ def ensure_certificates(directory: Path, names: Iterable[str], *, now: datetime 
     wanted = '\n'.join(names)
     if not (listing.exists() and listing.read_text() == wanted):
         pki.apiserver.certificate.unlink(missing_ok=True)
-    if pki.ca.exists() and pki.apiserver.exists() and pki.admin.exists():
+    if pki.ca.exists() and pki.apiserver.exists() and pki.admin.exists() and pki.signing_key.exists():
         return pki
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     _make_missing(pki, names, now or utc_now())
@@ -107,9 +114,19 @@ def _make_missing(pki: Pki, names: tuple[str, ...], now: datetime) -> None:
     if not pki.apiserver.exists():
         alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
         _issue(pki.apiserver, 'kube-apiserver', '', ExtendedKeyUsageOID.SERVER_AUTH, alternatives, ca, ca_key, now)
+    if not pki.signing_key.exists():
+        _make_signing_key(pki.signing_key)
     if not pki.admin.exists():
         usage = ExtendedKeyUsageOID.CLIENT_AUTH
         _issue(pki.admin, 'kubernetes-admin', 'system:masters', usage, None, ca, ca_key, now)
+
+
+def _make_signing_key(path: Path) -> None:
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 def _make_ca(pair: Pair, now: datetime) -> None:

@@ -12,6 +12,7 @@ from netkube.api.resources import SERVICES, Resource
 from netkube.api.strategies import prepare_create
 from netkube.api.validation import validate_create
 from netkube.apiserver import admission
+from netkube.apiserver.escalation import check_escalation
 from netkube.apiserver.fieldmanager import Track, untracked
 from netkube.apiserver.storage import Storage
 from netkube.store.store import Entry
@@ -36,6 +37,7 @@ def create(
     errors = validate_create(resource, obj)
     if errors:
         raise invalid(resource, obj['metadata'].get('name', ''), errors)
+    check_escalation(storage.roles, resource, obj, None)
     return storage.create(resource, obj, dry_run=dry_run)
 
 

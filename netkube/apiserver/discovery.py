@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from netkube.api.errors import method_not_allowed, no_such_path
-from netkube.api.resources import ALL, Resource
+from netkube.api.resources import SERVED, Resource
 from netkube.apiserver.request import Request
 from netkube.apiserver.response import JSON, TEXT, Response
 from netkube.apiserver.storage import encode
@@ -20,7 +20,6 @@ from netkube.apiserver.storage import encode
 GIT_VERSION = 'v1.37.0+netkube'
 AGGREGATED = b'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList'
 IMMUTABLE = ((b'cache-control', b'public, immutable'), (b'expires', b'Thu, 31 Dec 2099 23:59:59 GMT'))
-VERBS = ('create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch')
 # subresource -> (group, version, kind, verbs); an empty kind is the resource's own, {} the resource's.
 SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     'status': ('', '', '', ('get', 'patch', 'update')),
@@ -28,6 +27,7 @@ SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     'finalize': ('', '', '', ('update',)),
     'binding': ('', 'v1', 'Binding', ('create',)),
     'eviction': ('policy', 'v1', 'Eviction', ('create',)),
+    'token': ('authentication.k8s.io', 'v1', 'TokenRequest', ('create',)),
     'log': ('', '', '', ('get',)),
     'exec': ('', 'v1', 'PodExecOptions', ('create', 'get')),
     'attach': ('', 'v1', 'PodAttachOptions', ('create', 'get')),
@@ -67,13 +67,13 @@ def _find_openapi(path: str) -> Callable[[Request], Response] | None:
 
 
 def _of_version(api_version: str) -> list[Resource]:
-    return [resource for resource in ALL if resource.api_version == api_version]
+    return [resource for resource in SERVED if resource.api_version == api_version]
 
 
 def groups() -> dict[str, list[str]]:
     """Versions by group, the core group left out."""
     found: dict[str, list[str]] = {}
-    for resource in ALL:
+    for resource in SERVED:
         if resource.group and resource.version not in found.setdefault(resource.group, []):
             found[resource.group].append(resource.version)
     return found
@@ -116,7 +116,7 @@ def resource_list(api_version: str) -> dict[str, Any]:
     for resource in _of_version(api_version):
         row: dict[str, Any] = {
             'name': resource.plural, 'singularName': resource.singular, 'namespaced': resource.namespaced,
-            'kind': resource.kind, 'verbs': VERBS,
+            'kind': resource.kind, 'verbs': resource.verbs,
         }  # fmt: skip
         rows.append(row | _names(resource))
         for name in resource.subresources:
@@ -158,7 +158,7 @@ def _aggregated_resource(resource: Resource) -> dict[str, Any]:
     own = {'group': resource.group, 'version': resource.version, 'kind': resource.kind}
     row: dict[str, Any] = {
         'resource': resource.plural, 'responseKind': own, 'scope': 'Namespaced' if resource.namespaced else 'Cluster',
-        'singularResource': resource.singular, 'verbs': VERBS,
+        'singularResource': resource.singular, 'verbs': resource.verbs,
     }  # fmt: skip
     subresources = []
     for name in resource.subresources:
@@ -197,14 +197,14 @@ def _json(value: Any) -> Response:
 
 
 def _paths(request: Request) -> Response:
-    versions = sorted({'/api/v1'} | {f'/apis/{r.api_version}' for r in ALL if r.group})
+    versions = sorted({'/api/v1'} | {f'/apis/{r.api_version}' for r in SERVED if r.group})
     return _json({'paths': sorted([*DISCOVERY, *versions, *(f'/apis/{name}' for name in groups())])})
 
 
 def openapi_v3_index() -> dict[str, Any]:
     """Each document's address carries a hash of what the document is made from, so that clients may keep it."""
     paths = {}
-    for api_version in sorted({resource.api_version for resource in ALL}):
+    for api_version in sorted({resource.api_version for resource in SERVED}):
         path = f'apis/{api_version}' if '/' in api_version else f'api/{api_version}'
         paths[path] = {'serverRelativeURL': f'/openapi/v3/{path}?hash={_content_hash()}'}
     return {'paths': paths}
@@ -214,7 +214,7 @@ def openapi_v3_index() -> dict[str, Any]:
 def _content_hash() -> str:
     import hashlib
 
-    return hashlib.sha256(repr((GIT_VERSION, ALL)).encode()).hexdigest()[:32].upper()
+    return hashlib.sha256(repr((GIT_VERSION, SERVED)).encode()).hexdigest()[:32].upper()
 
 
 @functools.cache

@@ -10,14 +10,20 @@ import logging
 from typing import Any
 
 from netkube.api.errors import ApiError, internal, no_such_path
+from netkube.apiserver.authentication import authenticate, without_credentials
+from netkube.apiserver.authorization import authorize_request
 from netkube.apiserver.connect import KubeletOf, connect, refuse_plain_http
 from netkube.apiserver.discovery import discover
 from netkube.apiserver.handlers import HANDLERS, Answer
+from netkube.apiserver.impersonation import impersonated
 from netkube.apiserver.logs import log_stream
+from netkube.apiserver.openid import OPENID, openid_document
 from netkube.apiserver.proxy import proxy
 from netkube.apiserver.registry import Registry
 from netkube.apiserver.request import Receive, Request, Send
 from netkube.apiserver.response import Response, Stream, error_response, warning_headers
+from netkube.apiserver.reviews import REVIEW_HANDLERS, token_request
+from netkube.apiserver.user import requester
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +48,7 @@ class HttpApi:
         """The one place where failures become answers."""
         warnings: tuple[str, ...] = ()
         try:
-            request = Request.parse(scope, receive)
+            request = await self._admit(scope, receive)
             answer = await self._handle(request)
             warnings = request.warnings
             if isinstance(answer, Response) and answer.revision:
@@ -56,9 +62,26 @@ class HttpApi:
             log.exception('%s %s', scope.get('method'), scope['path'])
             return error_response(internal(f'{type(error).__name__}: {error}')), warnings
 
+    async def _admit(self, scope: dict[str, Any], receive: Receive) -> Request:
+        """The request, of somebody who may make it. ApiError 401, 403."""
+        roles = self._registry.storage.roles
+        user = await authenticate(self._registry.tokens, scope)
+        user = impersonated(roles, user, scope['headers'])
+        scope['headers'] = without_credentials(scope['headers'])
+        request = Request.parse(scope, receive, user)
+        authorize_request(roles, request)
+        requester.set(user)
+        return request
+
     async def _handle(self, request: Request) -> Answer:
         if request.target is None:
+            if request.path in OPENID:
+                return await openid_document(self._registry.tokens, request)
             return discover(request)
+        if request.target.resource in REVIEW_HANDLERS:
+            return await REVIEW_HANDLERS[request.target.resource](self._registry, request)
+        if request.target.subresource == 'token':
+            return await token_request(self._registry, request)
         if request.target.subresource == 'log':
             return await log_stream(self._registry, self._kubelet_of, request, request.target)
         if request.target.subresource == 'proxy':
@@ -70,7 +93,7 @@ class HttpApi:
 
     async def _connect(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         try:
-            request = Request.parse(scope, receive)
+            request = await self._admit(scope, receive)
             if request.target is None:
                 raise no_such_path()
             await connect(self._registry, self._kubelet_of, scope, request, request.target, send)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from typing import Any
 
@@ -11,10 +12,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from netkube.apiserver.portforward import as_tokens
-from netkube.apiserver.request import User
+from netkube.apiserver.user import AUTHENTICATED, CREDENTIAL_ID, MASTERS, User
 
 IDLE_SECONDS = 90  # as kube-apiserver's http.Server
-MASTERS = User('system:admin', ('system:masters', 'system:authenticated'))
+ROOT = User('system:admin', (MASTERS, AUTHENTICATED))
 
 
 def is_wanted(record: logging.LogRecord) -> bool:
@@ -62,7 +63,7 @@ def peer_identity(transport: asyncio.BaseTransport) -> User | None:
     """The unix socket belongs to root alone; over TLS it is the certificate's subject; None without one."""
     tls = transport.get_extra_info('ssl_object')
     if tls is None:
-        return MASTERS
+        return ROOT
     certificate = tls.getpeercert()
     if not certificate:
         return None
@@ -71,4 +72,8 @@ def peer_identity(transport: asyncio.BaseTransport) -> User | None:
         for name, value in attributes:
             subject.setdefault(name, []).append(value)
     names = subject.get('commonName') or []
-    return User(names[0], (*subject.get('organizationName', ()), 'system:authenticated')) if names else None
+    if not names:
+        return None
+    fingerprint = hashlib.sha256(tls.getpeercert(binary_form=True)).hexdigest()
+    extra = ((CREDENTIAL_ID, (f'X509SHA256={fingerprint}',)),)
+    return User(names[0], (*subject.get('organizationName', ()), AUTHENTICATED), '', extra)

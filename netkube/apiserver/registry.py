@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from netkube.api.decode import decode, decode_definition
@@ -22,6 +23,8 @@ from netkube.apiserver.delete import DeleteOptions, delete
 from netkube.apiserver.fieldmanager import Track, in_process, in_process_status, untracked
 from netkube.apiserver.patch import check_patch_type, patched
 from netkube.apiserver.selection import Selection
+from netkube.apiserver.serviceaccounts import ServiceAccountTokens
+from netkube.apiserver.signing import SigningKey
 from netkube.apiserver.storage import Storage, prefix
 from netkube.apiserver.update import update, update_status
 from netkube.apiserver.watch import decode_event
@@ -29,10 +32,14 @@ from netkube.client.interface import MERGE_PATCH, ObjectList, WatchEvent
 from netkube.store.store import Compacted, Entry, Store
 
 DEFAULT_SERVICE_CIDR = '10.96.0.0/16'
+DEFAULT_ISSUER = 'https://kubernetes.default.svc.cluster.local'
 
 
 class Registry:
-    """``service_cidr``: where ClusterIPs come from; ``node_ports``: first and last."""
+    """``service_cidr``: where ClusterIPs come from; ``node_ports``: first and last.
+
+    ``issuer`` and ``signing_key``, a PEM file, make the tokens of ServiceAccounts.
+    """
 
     def __init__(
         self,
@@ -40,10 +47,13 @@ class Registry:
         *,
         service_cidr: str = DEFAULT_SERVICE_CIDR,
         node_ports: tuple[int, int] = NODE_PORTS,
+        issuer: str = DEFAULT_ISSUER,
+        signing_key: Path | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.store = store
         self.storage = Storage(store, ServiceAllocator(service_cidr, node_ports), now)
+        self.tokens = ServiceAccountTokens(self.storage, SigningKey(signing_key), issuer)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
         return self.storage.object(self.storage.get(resource, namespace, name))
@@ -106,6 +116,10 @@ class Registry:
             self.store.unwatch(watch)
 
     async def create(self, resource: Resource, obj: Object, subresource: str = '') -> Object:
+        if subresource == 'token':
+            metadata = obj['metadata']
+            asked = decode_body(resource, {key: obj[key] for key in obj if key != 'metadata'}, subresource)
+            return await self.tokens.request(metadata['namespace'], metadata['name'], asked)
         return self.storage.object(self.write_new(resource, decode_body(resource, obj, subresource), subresource))
 
     def write_new(

@@ -11,25 +11,15 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
-from netkube.api.errors import ApiError, bad_request, method_not_allowed, no_such_path, unauthorized
+from netkube.api.errors import ApiError, bad_request, method_not_allowed, no_such_path
 from netkube.api.resources import BY_PATH, NAMESPACES, Resource
+from netkube.apiserver.user import User
 
 MAX_BODY = 3 << 20  # bytes, as kube-apiserver
-PUBLIC = ('/healthz', '/livez', '/readyz', '/version')  # to whoever reaches the server
 CONNECT = ('exec', 'attach', 'portforward', 'proxy')
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
-
-
-class User(msgspec.Struct, frozen=True):
-    """Who a request comes from: a client certificate's CN and O, or the unix socket's owner."""
-
-    name: str
-    groups: tuple[str, ...] = ()
-
-
-ANONYMOUS = User('system:anonymous', ('system:unauthenticated',))
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -62,18 +52,15 @@ class Request(msgspec.Struct):
     raw_target: str = ''  # path and query as they were written
 
     @classmethod
-    def parse(cls, scope: dict[str, Any], receive: Receive) -> Request:
-        """ApiError 401 without an identity, 404 for a path below the API that is not served."""
-        user = scope['state']['user']
-        if user is None and scope['path'] not in PUBLIC:
-            raise unauthorized()
+    def parse(cls, scope: dict[str, Any], receive: Receive, user: User) -> Request:
+        """ApiError 404 for a path below the API that is not served."""
         query = scope['query_string']
         parsed = parse_qs(query.decode(), keep_blank_values=True) if query else {}
         path = scope['path']
         raw = scope['raw_path'] + (b'?' + query if query else b'')
         return cls(
             scope.get('method', 'GET'), path, parsed, dict(scope['headers']),
-            user or ANONYMOUS, receive, find_target(path), raw_target=raw.decode('latin-1'),
+            user, receive, find_target(path), raw_target=raw.decode('latin-1'),
         )  # fmt: skip
 
     @property

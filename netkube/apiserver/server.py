@@ -11,6 +11,7 @@ from pathlib import Path
 
 from netkube.api.errors import ApiError
 from netkube.apiserver.bootstrap import ensure_namespaces
+from netkube.apiserver.defaultroles import ensure_default_roles
 from netkube.apiserver.expiry import expire_events
 from netkube.apiserver.http import HttpApi, KubeletOf
 from netkube.apiserver.registry import Registry
@@ -44,6 +45,7 @@ class ApiServer:
             tasks.create_task(expire_events(self.registry.storage), name='event expiry')
             try:
                 await ensure_namespaces(self.registry)
+                ensure_default_roles(self.registry.storage)
                 await asyncio.Event().wait()
             finally:
                 await self.stop()

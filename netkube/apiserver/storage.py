@@ -15,9 +15,10 @@ import msgspec
 from netkube.api.errors import already_exists, not_found
 from netkube.api.managedfields.times import differ_in_times_only
 from netkube.api.meta import Object, utc_now
-from netkube.api.resources import IPADDRESSES, SERVICECIDRS, SERVICES, Resource
+from netkube.api.resources import IPADDRESSES, RBAC_KINDS, SERVICECIDRS, SERVICES, Resource
 from netkube.apiserver.allocation import ServiceAllocator
 from netkube.apiserver.ipaddresses import IPAddresses
+from netkube.apiserver.rbac import RoleIndex
 from netkube.store.store import Entry, Store
 
 encode = msgspec.json.Encoder().encode
@@ -43,6 +44,7 @@ class Storage:
 
     def __init__(self, store: Store, services: ServiceAllocator, now: Callable[[], datetime] = utc_now) -> None:
         self.store, self.services, self.now = store, services, now
+        self.roles = RoleIndex(self.find_object, self.objects)
         self._ip_addresses = IPAddresses(self)
         for resource, learn in ((SERVICECIDRS, services.cidr_changed), (SERVICES, services.changed)):
             for entry in store.list(prefix(resource)):
@@ -51,6 +53,14 @@ class Storage:
 
     def find(self, resource: Resource, namespace: str | None, name: str) -> Entry | None:
         return self.store.get(key(resource, namespace, name))
+
+    def find_object(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
+        entry = self.find(resource, namespace, name)
+        return self.object(entry) if entry is not None else None
+
+    def objects(self, resource: Resource) -> list[Object]:
+        """All of a kind: shared, read-only."""
+        return [self.object(entry) for entry in self.store.list(prefix(resource))]
 
     def get(self, resource: Resource, namespace: str | None, name: str) -> Entry:
         """ApiError 404 when there is none."""
@@ -112,3 +122,5 @@ class Storage:
             self.services.cidr_changed(old, new)
         elif resource is IPADDRESSES:
             self._ip_addresses.address_changed(old, new)
+        elif resource in RBAC_KINDS:
+            self.roles.changed(resource, old, new)

@@ -11,6 +11,7 @@ from netkube.api.resources import NAMESPACES, PODS, Resource
 from netkube.api.selectors import from_label_selector
 from netkube.apiserver.delete import DeleteOptions, delete
 from netkube.apiserver.fieldmanager import Track, in_process
+from netkube.apiserver.serviceaccounts import TOKEN_REQUEST
 from netkube.apiserver.storage import Storage, copied
 from netkube.apiserver.update import check_version, store_update, update
 from netkube.store.store import Entry
@@ -23,8 +24,9 @@ DEFINITIONS = {
     'scale': 'io.k8s.api.autoscaling.v1.Scale',
     'binding': 'io.k8s.api.core.v1.Binding',
     'eviction': 'io.k8s.api.policy.v1.Eviction',
+    'token': 'io.k8s.api.authentication.v1.TokenRequest',
 }
-RESOURCES = {'scale': SCALE, 'binding': BINDINGS, 'eviction': EVICTIONS}
+RESOURCES = {'scale': SCALE, 'binding': BINDINGS, 'eviction': EVICTIONS, 'token': TOKEN_REQUEST}
 SUCCESS = {'kind': 'Status', 'apiVersion': 'v1', 'metadata': {}, 'status': 'Success', 'code': 201}
 
 

@@ -10,15 +10,17 @@ from collections.abc import Callable
 from netkube.api.defaults import apply_defaults
 from netkube.api.errors import FieldError, conflict, invalid
 from netkube.api.meta import Object
-from netkube.api.resources import ENDPOINTS, EVENTS, LEASES, NAMESPACES, SERVICES, Resource
+from netkube.api.resources import ENDPOINTS, EVENTS, LEASES, NAMESPACES, RBAC_KINDS, SERVICES, Resource
 from netkube.api.strategies import prepare_status_update, prepare_update
 from netkube.api.validation import validate_status_update, validate_update
+from netkube.apiserver.authorization import authorize_creation
 from netkube.apiserver.create import create
+from netkube.apiserver.escalation import check_escalation
 from netkube.apiserver.fieldmanager import Track, in_process, in_process_status
 from netkube.apiserver.storage import Storage
 from netkube.store.store import Entry
 
-CREATE_ON_UPDATE = (ENDPOINTS, EVENTS, LEASES, SERVICES)
+CREATE_ON_UPDATE = (ENDPOINTS, EVENTS, LEASES, SERVICES, *RBAC_KINDS)
 
 Validate = Callable[[Resource, Object, Object], list[FieldError]]
 
@@ -30,6 +32,7 @@ def update(
     metadata = obj['metadata']
     current = storage.find(resource, metadata.get('namespace'), metadata['name'])
     if current is None and resource in CREATE_ON_UPDATE and not metadata.get('resourceVersion'):
+        authorize_creation(storage.roles, resource, metadata)
         return create(storage, resource, obj, dry_run=dry_run, by=by)
     current = current or storage.get(resource, metadata.get('namespace'), metadata['name'])
     old = storage.object(current)
@@ -40,6 +43,7 @@ def update(
     if resource is SERVICES:
         storage.services.fill(obj, old)
     check(resource, obj, old, validate_update)
+    check_escalation(storage.roles, resource, obj, old)
     return store_update(storage, resource, obj, current, dry_run=dry_run)
 
 

@@ -38,6 +38,7 @@ from netkube.cluster.progress import READY, Progress
 from netkube.cluster.serviceranges import ServiceRanges
 from netkube.controllers import CONTROLLERS
 from netkube.controllers.rootca import RootCAController
+from netkube.controllers.serviceaccounttoken import ServiceAccountTokenController
 from netkube.network import namespaces
 from netkube.node.agent import NodeAgent
 from netkube.node.config import NodeConfig
@@ -91,7 +92,10 @@ class ControlPlane:
     def __init__(self, config: ClusterConfig) -> None:
         self._config = config
         self._plans = plans = config.plans
-        self._registry = Registry(Store(config.database), service_cidr=config.service_cidr)
+        self._registry = Registry(
+            Store(config.database), service_cidr=config.service_cidr,
+            issuer=f'https://kubernetes.default.svc.{config.domain}', signing_key=Pki(config.pki).signing_key,
+        )  # fmt: skip
         self._server = ApiServer(self._registry, self._kubelet_of)
         self._informers = Informers(self._registry)
         self._network = NodeNetwork(node_network_config(config, plans))
@@ -141,6 +145,9 @@ class ControlPlane:
         controllers = [make(self._informers, self._recorder(make.component)) for make in CONTROLLERS]
         ca = Pki(self._config.pki).ca.certificate.read_text()
         controllers.append(RootCAController(self._informers, self._recorder(RootCAController.component), ca=ca))
+        recorder = self._recorder(ServiceAccountTokenController.component)
+        sign = self._registry.tokens.legacy
+        controllers.append(ServiceAccountTokenController(self._informers, recorder, ca=ca, sign=sign))
         scheduler = Scheduler(self._informers, self._recorder('default-scheduler'))
         components: dict[str, Coroutine[Any, Any, None]] = {
             'Node': self._agent.run(),

@@ -1,13 +1,14 @@
 """The controllers of kube-controller-manager, one file each.
 
 Every one is made with ``(informers, recorder, now)``, its recorder reporting as its ``component``, and runs for ever;
-``RootCAController`` also wants the CA's certificate, and so is not in the table.
+``RootCAController`` and ``ServiceAccountTokenController`` also want the CA's certificate, and so are not in the table.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from netkube.controllers.clusterroleaggregation import ClusterRoleAggregationController
 from netkube.controllers.deployment import DeploymentController
 from netkube.controllers.endpoints import EndpointsController
 from netkube.controllers.endpointslice import EndpointSliceController
@@ -19,6 +20,7 @@ from netkube.controllers.podgc import PodGCController
 from netkube.controllers.replicaset import ReplicaSetController
 from netkube.controllers.rootca import RootCAController
 from netkube.controllers.serviceaccount import ServiceAccountController
+from netkube.controllers.serviceaccounttoken import ServiceAccountTokenController
 from netkube.controllers.servicecidrs import ServiceCIDRController
 
 CONTROLLERS: tuple[Any, ...] = (
@@ -33,6 +35,7 @@ CONTROLLERS: tuple[Any, ...] = (
     NodeLifecycleController,
     PodGCController,
     ServiceCIDRController,
+    ClusterRoleAggregationController,
 )
 
-__all__ = ['CONTROLLERS', 'RootCAController']
+__all__ = ['CONTROLLERS', 'RootCAController', 'ServiceAccountTokenController']

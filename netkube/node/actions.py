@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from netkube.api.errors import ApiError
 from netkube.api.meta import Object, parse_timestamp
 from netkube.client.events import EventRecorder
 from netkube.node.addresses import AddressesExhausted
@@ -33,6 +34,7 @@ from netkube.node.probes import ContainerProbes, seconds_since
 from netkube.node.record import PodRecord
 from netkube.node.sandboxes import Sandboxes, SandboxFailed
 from netkube.node.termination import MINIMUM_GRACE, grace_seconds
+from netkube.node.tokens import TokenSource, tokens_of
 from netkube.node.volumes import MountFailed, VolumeContext
 from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import RUNNING, ContainerConfig, ContainerStatus, CriError, RuntimeUnavailable
@@ -56,6 +58,7 @@ class Machinery(msgspec.Struct, frozen=True):
     services: Callable[[str], list[Object]]  # those whose variables a namespace's containers see
     allocatable: dict[str, str]
     recorder: EventRecorder
+    tokens: TokenSource
     spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
     wake: Callable[[PodRecord], None]
     now: Callable[[], datetime]
@@ -98,6 +101,7 @@ class Actions:
     async def _create_sandbox(self, record: PodRecord) -> None:
         try:
             self._m.sandboxes.addresses.allocate(record.uid)
+            await self._renew_tokens(record)
             await self._m.sandboxes.create(record, self._context(record))
         except MountFailed as error:
             self._m.sandboxes.addresses.release(record.uid)
@@ -107,15 +111,26 @@ class Actions:
             self.event(record, 'Warning', 'FailedCreatePodSandBox', str(error))
             raise NotYet from error
 
+    async def _renew_tokens(self, record: PodRecord) -> None:
+        """MountFailed when the Pod has none that is good."""
+        assert record.pod is not None
+        try:
+            record.tokens = await self._m.tokens.renewed(record.pod, record.tokens)
+        except ApiError as error:
+            volume = next(each for each in record.pod['spec']['volumes'] if any(tokens_of([each])))
+            failed = f'MountVolume.SetUp failed for volume "{volume["name"]}"'
+            raise MountFailed(f'{failed} : failed to fetch token: {error}') from None
+
     async def refresh_volumes(self, record: PodRecord) -> None:
         try:
+            await self._renew_tokens(record)
             await self._m.sandboxes.refresh_volumes(record, self._context(record))
         except MountFailed as error:
             self.event(record, 'Warning', 'FailedMount', str(error))
 
     def _context(self, record: PodRecord) -> VolumeContext:
         assert record.pod is not None
-        return VolumeContext(record.pod, self._m.sources, self._facts(record))
+        return VolumeContext(record.pod, self._m.sources, self._facts(record), record.tokens)
 
     def _facts(self, record: PodRecord) -> PodFacts:
         addresses = self._m.sandboxes.addresses.allocate(record.uid)

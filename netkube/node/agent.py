@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from netkube.api.meta import Key, Object, is_deleting, key_of, utc_now
-from netkube.api.resources import CONFIGMAPS, PODS, SECRETS, SERVICES, Resource
+from netkube.api.resources import CONFIGMAPS, PODS, SECRETS, SERVICEACCOUNTS, SERVICES, Resource
 from netkube.client.controller import Controller
 from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
@@ -40,6 +40,7 @@ from netkube.node.sockets import NodeSockets
 from netkube.node.status import Facts, pod_status, without_sandbox
 from netkube.node.statuswriter import report_gone, write_status
 from netkube.node.terminationmessage import read_log_message, wants_log_message
+from netkube.node.tokens import TokenSource
 from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import ContainerStatus, CriError
 
@@ -77,7 +78,7 @@ class NodeAgent:
         self._controller = Controller('node', informers, self._sync, workers=WORKERS, expected=(CriError, OSError))
         informers[PODS].add_index(USES_INDEX, references_of)
         self._controller.watch(PODS, self._keys_of_pod)
-        for resource in (CONFIGMAPS, SECRETS):
+        for resource in (CONFIGMAPS, SECRETS, SERVICEACCOUNTS):
             self._controller.watch(resource, self._keys_of_users(resource))
         self._services = informers[SERVICES]
         self._images = ImageTable(informers[CONFIGMAPS], recorder, self._look_at_all)
@@ -90,7 +91,7 @@ class NodeAgent:
         info = await asyncio.to_thread(read_machine_info)
         self._controllers = frozenset((await self._runtime.version())['controllers'])
         await self._sandboxes.start()
-        for resource in (PODS, CONFIGMAPS, SECRETS, SERVICES):
+        for resource in (PODS, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, SERVICES):
             await self._informers[resource].synced.wait()
         await self._adopt()
         registration = NodeRegistration(self._client, self._config, info, now=self._now)
@@ -121,6 +122,7 @@ class NodeAgent:
             services=self._services_for,
             allocatable=allocatable,
             recorder=self._recorder,
+            tokens=TokenSource(self._client, self._now),
             spawn=spawn,
             wake=lambda record: self._controller.queue.add(record.key),
             now=self._now,
@@ -135,7 +137,7 @@ class NodeAgent:
         return (key_of(pod),) if self._is_ours(pod) else ()
 
     def _keys_of_users(self, resource: Resource) -> Callable[[Object], Iterable[Key]]:
-        """The Pods whose volumes or variables come from an object."""
+        """The Pods whose volumes or variables come from an object, or that have its tokens."""
         pods = self._informers[PODS]
 
         def keys(obj: Object) -> Iterable[Key]:
@@ -204,8 +206,9 @@ class NodeAgent:
         await self._read_messages(record, pod)
         self._announce(record, pod, plan)
         await self._write_status(record, lambda pod: pod_status(pod, self._facts(record, plan.waiting), self._now()))
-        if plan.look_again is not None:
-            self._look_again(record, plan.look_again)
+        for when in (plan.look_again, *(token.renew for token in record.tokens.values())):
+            if when is not None:
+                self._look_again(record, when)
 
     async def _carry_out(self, record: PodRecord, plan_for: Callable[[Observed], Plan]) -> Plan:
         """Plan and act until there is nothing left to do now; the last plan."""

@@ -7,9 +7,10 @@ pkg/volume/util/atomic_writer.go.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
-import tempfile
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -28,43 +29,60 @@ Payload = Mapping[str, File]  # by path inside the volume: relative, without '..
 
 
 def write_payload(directory: Path, payload: Payload, now: datetime, *, group: int | None = None) -> bool:
-    """Make the volume hold exactly the payload; False if it did. ``group`` owns the files and may read them."""
-    directory.mkdir(parents=True, exist_ok=True)
-    current = directory / DATA
-    if current.exists() and _read(current) == {path: file.content for path, file in payload.items()}:
+    """Make the volume hold exactly the payload; False if it did. ``group`` owns the files and may read them.
+
+    Every Pod has such a volume, hence plain system calls.
+    """
+    root = str(directory)
+    os.makedirs(root, exist_ok=True)
+    current = f'{root}/{DATA}'
+    old = os.readlink(current) if os.path.islink(current) else ''
+    if old and _read(f'{root}/{old}') == {path: file.content for path, file in payload.items()}:
         return False
-    old = directory / os.readlink(current) if current.is_symlink() else None
-    fresh = Path(tempfile.mkdtemp(prefix=now.strftime('..%Y_%m_%d_%H_%M_%S.'), dir=directory))
-    fresh.chmod(0o755)
+    fresh = _make_fresh(root, now)
     for path, file in payload.items():
-        _write(fresh / path, file, group)
-    (directory / NEW_DATA).unlink(missing_ok=True)
-    (directory / NEW_DATA).symlink_to(fresh.name)
-    (directory / NEW_DATA).rename(current)
-    _show(directory, {path.partition('/')[0] for path in payload})
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
+        _write(f'{root}/{fresh}/{path}', file, group)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f'{root}/{NEW_DATA}')
+    os.symlink(fresh, f'{root}/{NEW_DATA}')
+    os.rename(f'{root}/{NEW_DATA}', current)
+    _show(root, {path.partition('/')[0] for path in payload})
+    if old:
+        shutil.rmtree(f'{root}/{old}', ignore_errors=True)
     return True
 
 
-def _read(directory: Path) -> dict[str, bytes]:
-    files = (path for path in Path(directory.resolve()).rglob('*') if path.is_file())
-    return {str(path.relative_to(directory.resolve())): path.read_bytes() for path in files}
+def _make_fresh(root: str, now: datetime) -> str:
+    """A new directory in ``root``; its name."""
+    prefix = now.strftime('..%Y_%m_%d_%H_%M_%S')
+    while True:
+        name = f'{prefix}.{random.randrange(1 << 32)}'
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(f'{root}/{name}')
+            os.chmod(f'{root}/{name}', 0o755)
+            return name
 
 
-def _write(path: Path, file: File, group: int | None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(file.content)
-    if group is not None or file.uid >= 0:
-        os.chown(path, file.uid, -1 if group is None else group)
-    path.chmod(file.mode | (0o440 if group is not None else 0))
+def _read(directory: str) -> dict[str, bytes]:
+    files = (path for path in Path(directory).rglob('*') if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
 
-def _show(directory: Path, names: set[str]) -> None:
+def _write(path: str, file: File, group: int | None) -> None:
+    """Nobody else may read it before it is theirs."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(descriptor, 'wb', buffering=0) as opened:
+        opened.write(file.content)
+        if group is not None or file.uid >= 0:
+            os.fchown(descriptor, file.uid, -1 if group is None else group)
+        os.fchmod(descriptor, file.mode | (0o440 if group is not None else 0))
+
+
+def _show(root: str, names: set[str]) -> None:
     """A link for each name, and none for what is gone."""
-    for entry in list(os.scandir(directory)):
-        if entry.is_symlink() and not entry.name.startswith('..') and entry.name not in names:
-            os.unlink(entry.path)
-    for name in names:
-        if not (directory / name).is_symlink():
-            (directory / name).symlink_to(f'{DATA}/{name}')
+    links = {entry.name for entry in os.scandir(root) if entry.is_symlink() and not entry.name.startswith('..')}
+    for name in links - names:
+        os.unlink(f'{root}/{name}')
+    for name in names - links:
+        os.symlink(f'{DATA}/{name}', f'{root}/{name}')

@@ -13,6 +13,7 @@ from netkube.node.atomicwriter import Payload
 from netkube.node.plan import Observed, Waiting
 from netkube.node.podspec import remembered_containers
 from netkube.node.probes import ContainerProbes
+from netkube.node.tokens import PodToken, TokenKey
 from netkube.runtime.cri import CREATED, EXITED, RUNNING, ContainerStatus
 
 ORDER = {CREATED: 0, RUNNING: 1, EXITED: 2}
@@ -31,6 +32,7 @@ class PodRecord(msgspec.Struct):
     tasks: dict[str, list[asyncio.Task[None]]] = msgspec.field(default_factory=dict)  # by the container they serve
     starting: set[str] = msgspec.field(default_factory=set)  # ids whose postStart hook has not ended
     payloads: dict[str, Payload | None] = msgspec.field(default_factory=dict)  # what the volumes hold, by name
+    tokens: dict[TokenKey, PodToken] = msgspec.field(default_factory=dict)  # those in its volumes
     announced: set[str] = msgspec.field(default_factory=set)  # events that are said once
     gone: bool = False  # all of it has been removed and the API told; the informer may not know yet
     _ended: dict[str, asyncio.Event] = msgspec.field(default_factory=dict)
@@ -64,6 +66,7 @@ class PodRecord(msgspec.Struct):
         self.sandbox, self.addresses = False, ()
         self.stopping.clear()
         self.payloads.clear()
+        self.tokens.clear()
 
     def cancel_tasks(self, id: str) -> None:
         self.probes.pop(id, None)

@@ -1,4 +1,4 @@
-"""Which ConfigMaps and Secrets a Pod is made from."""
+"""Which ConfigMaps, Secrets and ServiceAccounts a Pod is made from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from netkube.api.meta import Object
 from netkube.node.podspec import all_containers
+from netkube.node.tokens import account_of
 
 Reference = tuple[str, str, str]  # (resource's plural, namespace, name)
 
@@ -21,6 +22,8 @@ def _of_volumes(pod: Object) -> Iterator[tuple[str, str]]:
         for source in (volume, *((volume.get('projected') or {}).get('sources') or ())):
             if 'configMap' in source:
                 yield 'configmaps', source['configMap'].get('name', '')
+            if 'serviceAccountToken' in source:
+                yield 'serviceaccounts', account_of(pod)
             if 'secret' in source:
                 yield 'secrets', source['secret'].get('secretName') or source['secret'].get('name', '')
 

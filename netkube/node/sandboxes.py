@@ -20,7 +20,15 @@ from netkube.node.dnsconfig import ResolverConfig, hosts_file, parse_resolv_conf
 from netkube.node.honoured import is_network_sysctl
 from netkube.node.network import NodeNetwork, link_name
 from netkube.node.record import PodRecord
-from netkube.node.volumes import VolumeContext, VolumeRoots, payloads_of, volume_directories, write_volumes
+from netkube.node.volumes import (
+    IN_MEMORY,
+    VolumeContext,
+    VolumeRoots,
+    payloads_of,
+    source_of,
+    volume_directories,
+    write_volumes,
+)
 from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import DEFAULT_SYSCTLS, READY, CriError, PodSandboxStatus, SandboxConfig
 
@@ -141,8 +149,12 @@ class Sandboxes:
             await self._write_volumes(pod, payloads)
 
     async def _write_volumes(self, pod: Object, payloads: dict[str, Payload | None]) -> None:
+        """In memory, as every Pod's token is, at once; what may touch a disk is written by a thread."""
         roots = self.roots(pod['metadata']['uid'])
-        await asyncio.to_thread(write_volumes, pod, payloads, roots, self._now())
+        if all(source_of(volume) in IN_MEMORY for volume in pod['spec'].get('volumes') or ()):
+            write_volumes(pod, payloads, roots, self._now())
+        else:
+            await asyncio.to_thread(write_volumes, pod, payloads, roots, self._now())
 
 
 def _sandbox_config(pod: Object, netns: str, domain: str, addresses: tuple[Address, ...]) -> SandboxConfig:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from netkube.node.atomicwriter import File, Payload, write_payload
 from netkube.node.downward import PodFacts, UnsupportedField, field_value, resource_value
 from netkube.node.environment import ConfigError, Sources
 from netkube.node.podspec import all_containers
+from netkube.node.tokens import PodToken, TokenKey
 
 PLUGINS = {
     'configMap': 'configmap',
@@ -58,6 +59,7 @@ class VolumeContext(msgspec.Struct, frozen=True):
     pod: Object
     sources: Sources
     facts: PodFacts
+    tokens: Mapping[TokenKey, PodToken] = msgspec.field(default_factory=dict)
 
 
 def source_of(volume: Object) -> str:
@@ -91,10 +93,31 @@ def _projected(projected: dict[str, Any], context: VolumeContext) -> Payload:
     mode, files = projected.get('defaultMode', 0o644), {}
     for entry in projected.get('sources') or ():
         for source, projection in entry.items():
+            if source == 'serviceAccountToken':
+                files[projection['path']] = _token_file(projection, mode, context)
+                continue
             if source not in ('configMap', 'secret', 'downwardAPI'):
                 raise ConfigError(f'netkube cannot project a {source} yet')
             files.update(_project(source, projection, mode, context))
     return files
+
+
+def _token_file(projection: dict[str, Any], mode: int, context: VolumeContext) -> File:
+    """For the one user, or the group, that runs all containers; else with the volume's mode (projected.go)."""
+    token = context.tokens.get((projection.get('audience', ''), projection['expirationSeconds']))
+    if token is None:
+        raise ConfigError('failed to fetch token')
+    user = user_of(context.pod)
+    if user is not None or group_of(context.pod) is not None:
+        mode = 0o600
+    return File(token.text.encode(), mode, -1 if user is None else user)
+
+
+def user_of(pod: Object) -> int | None:
+    """The user that all containers run as, where all say so and agree (pkg/volume/util FsUserFrom)."""
+    of_pod = (pod['spec'].get('securityContext') or {}).get('runAsUser')
+    users = {(one.get('securityContext') or {}).get('runAsUser', of_pod) for one in all_containers(pod)}
+    return users.pop() if len(users) == 1 else None
 
 
 def _project(source: str, projection: dict[str, Any], mode: int, context: VolumeContext) -> dict[str, File]:

@@ -87,7 +87,7 @@ async def test_explain_and_api_resources(api: ServedApi) -> None:
     explained = await api.kubectl('explain', 'pod.spec.containers.livenessProbe')
     assert 'FIELD: livenessProbe <Probe>' in explained
     listed = await api.kubectl('api-resources', '--no-headers')
-    assert len(listed.splitlines()) == 15
+    assert len(listed.splitlines()) == 25
     assert 'Server Version: v1.37.0+netkube' in await api.kubectl('version')
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object
-from netkube.api.resources import EVENTS, PODS
+from netkube.api.resources import CONFIGMAPS, EVENTS, PODS, SERVICEACCOUNTS
 from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
 from netkube.client.interface import Client
@@ -170,11 +170,19 @@ class Lab:
 @asynccontextmanager
 async def lab(folder: Path, plans: AddressPlans = (IPV4,)) -> AsyncIterator[Lab]:
     async with memory_api(namespaces=('default', 'kube-node-lease')) as client, AsyncExitStack() as undo:
+        await give_account(client, 'default')
         made = Lab(client, folder, plans)
         await made.start_runtime()
         undo.push_async_callback(made.stop_runtime)
         undo.push_async_callback(NodeNetwork(made.network_config).stop)
         yield made
+
+
+async def give_account(client: Client, namespace: str) -> None:
+    """What the controllers make in each namespace, and every Pod's token volume is made from."""
+    await client.create(SERVICEACCOUNTS, {'metadata': {'name': 'default', 'namespace': namespace}})
+    ca = {'metadata': {'name': 'kube-root-ca.crt', 'namespace': namespace}, 'data': {'ca.crt': 'a certificate'}}
+    await client.create(CONFIGMAPS, ca)
 
 
 def container(pod: Object, name: str = 'c') -> Object:

@@ -65,8 +65,10 @@ def test_content(volume, expected):
          'configmap references non-existent config key: no'),
         ({'secret': {'secretName': 'key', 'items': [{'key': 'no', 'path': 'p'}]}},
          'references non-existent secret key: no'),
-        ({'projected': {'sources': [{'serviceAccountToken': {'path': 't'}}]}},
-         'netkube cannot project a serviceAccountToken yet'),
+        ({'projected': {'sources': [{'serviceAccountToken': {'path': 't', 'expirationSeconds': 3600}}]}},
+         'failed to fetch token'),
+        ({'projected': {'sources': [{'clusterTrustBundle': {'path': 't'}}]}},
+         'netkube cannot project a clusterTrustBundle yet'),
         ({'nfs': {'server': 's', 'path': '/'}}, 'netkube has no volumes of type nfs yet'),
     ],
 )  # fmt: skip

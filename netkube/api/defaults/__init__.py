@@ -16,10 +16,13 @@ from netkube.api.defaults.core import (
     default_secret,
 )
 from netkube.api.defaults.pod import default_pod, default_pod_template
+from netkube.api.defaults.rbac import default_binding, default_role
 from netkube.api.defaults.service import default_service
 from netkube.api.defaults.workloads import default_deployment, default_replicaset
 from netkube.api.meta import Object
 from netkube.api.resources import (
+    CLUSTERROLEBINDINGS,
+    CLUSTERROLES,
     DEPLOYMENTS,
     ENDPOINTS,
     ENDPOINTSLICES,
@@ -27,6 +30,8 @@ from netkube.api.resources import (
     NODES,
     PODS,
     REPLICASETS,
+    ROLEBINDINGS,
+    ROLES,
     SECRETS,
     SERVICES,
     Resource,
@@ -44,6 +49,10 @@ _DEFAULTS: dict[Resource, Callable[[Object], None]] = {
     SECRETS: default_secret,
     DEPLOYMENTS: default_deployment,
     REPLICASETS: default_replicaset,
+    ROLES: default_role,
+    CLUSTERROLES: default_role,
+    ROLEBINDINGS: default_binding,
+    CLUSTERROLEBINDINGS: default_binding,
 }
 
 

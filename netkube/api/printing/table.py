@@ -11,7 +11,7 @@ import msgspec
 
 from netkube.api import resources
 from netkube.api.meta import Object
-from netkube.api.printing import core, events, network, nodes, pods, workloads
+from netkube.api.printing import core, events, network, nodes, pods, rbac, workloads
 from netkube.api.resources import Resource
 from netkube.api.schema import descriptions
 
@@ -37,6 +37,15 @@ _NAME = Column('Name', _META + 'ObjectMeta.name', format='name')
 _AGE = Column('Age', _META + 'ObjectMeta.creationTimestamp')
 _CONTAINERS = _wide('Containers', 'Names of each container in the template.')
 _IMAGES = _wide('Images', 'Images referenced by each container in the template.')
+_CREATED = (_NAME, Column('Created At', _META + 'ObjectMeta.creationTimestamp', 'date'))
+_BINDING = (
+    _NAME,
+    Column('Role', 'io.k8s.api.rbac.v1.RoleBinding.roleRef'),
+    _AGE,
+    _wide('Users', 'Users in the RoleBinding'),
+    _wide('Groups', 'Groups in the RoleBinding'),
+    _wide('ServiceAccounts', 'ServiceAccounts in the RoleBinding'),
+)
 
 _TABLES: dict[Resource, tuple[tuple[Column, ...], Print]] = {
     resources.PODS: ((
@@ -110,6 +119,10 @@ _TABLES: dict[Resource, tuple[tuple[Column, ...], Print]] = {
     resources.SERVICEACCOUNTS: ((
         _NAME, Column('Secrets', _CORE + 'ServiceAccount.secrets'), _AGE,
     ), core.print_serviceaccount),
+    resources.ROLES: (_CREATED, rbac.print_role),
+    resources.CLUSTERROLES: (_CREATED, rbac.print_role),
+    resources.ROLEBINDINGS: (_BINDING, rbac.print_binding),
+    resources.CLUSTERROLEBINDINGS: (_BINDING, rbac.print_binding),
     resources.LEASES: ((
         _NAME, Column('Holder', 'io.k8s.api.coordination.v1.LeaseSpec.holderIdentity'), _AGE,
     ), core.print_lease),

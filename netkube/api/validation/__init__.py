@@ -13,7 +13,7 @@ from netkube.api import resources
 from netkube.api.errors import FieldError
 from netkube.api.meta import Object
 from netkube.api.resources import Resource
-from netkube.api.validation import cluster, config, endpoints, pod, service, servicecidrs, workloads
+from netkube.api.validation import cluster, config, endpoints, pod, rbac, service, servicecidrs, workloads
 from netkube.api.validation.cluster import validate_namespace_finalize
 from netkube.api.validation.metadata import validate_metadata, validate_metadata_update
 from netkube.api.validation.pod import validate_binding
@@ -60,6 +60,10 @@ _CHECKS: dict[Resource, Checks] = {
     resources.REPLICASETS: Checks(
         workloads.validate_replicaset, workloads.validate_replicaset_update, workloads.validate_replicaset_status
     ),
+    resources.ROLES: Checks(rbac.validate_role, rbac.validate_role_update),
+    resources.CLUSTERROLES: Checks(rbac.validate_clusterrole, rbac.validate_clusterrole_update),
+    resources.ROLEBINDINGS: Checks(rbac.validate_rolebinding, rbac.validate_rolebinding_update),
+    resources.CLUSTERROLEBINDINGS: Checks(rbac.validate_clusterrolebinding, rbac.validate_clusterrolebinding_update),
 }
 _METADATA_ONLY = Checks()
 

@@ -11,10 +11,11 @@ from netkube.api.names import (
     is_dns_1035_label,
     is_dns_label,
     is_dns_subdomain,
+    is_path_segment,
     is_qualified_name,
     without_trailing_dash,
 )
-from netkube.api.resources import EVENTS, IPADDRESSES, NAMESPACES, SERVICES, Resource
+from netkube.api.resources import EVENTS, IPADDRESSES, NAMESPACES, RBAC_KINDS, SERVICES, Resource
 from netkube.api.validation.labels import validate_labels
 from netkube.api.validation.servicecidrs import ip_address_name
 
@@ -26,6 +27,7 @@ _NAME_FORMATS: dict[Resource, Callable[[str], list[str]]] = {
     SERVICES: is_dns_1035_label,
     EVENTS: lambda name: [],
     IPADDRESSES: ip_address_name,
+    **dict.fromkeys(RBAC_KINDS, is_path_segment),
 }
 _Metadata = Mapping[str, Any]
 
