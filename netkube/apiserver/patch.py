@@ -12,8 +12,6 @@ from netkube.api.patch import json_patch, merge_patch, strategic_merge_patch
 from netkube.api.resources import Resource
 from netkube.client.interface import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
 
-APPLY_PATCH = 'application/apply-patch+yaml'
-
 Apply = Callable[[Resource, Object, Any], Any]
 
 
@@ -30,11 +28,8 @@ PATCHES: dict[str, Apply] = {
 
 def check_patch_type(content_type: str) -> None:
     """ApiError 415."""
-    if content_type == APPLY_PATCH:
-        instead = 'kubectl apply without --server-side and helm with --server-side=false do the same without it'
-        raise unsupported_media_type(f'server-side apply ({APPLY_PATCH}) is not supported yet: {instead}')
     if content_type not in PATCHES:
-        accepted = ', '.join(PATCHES)
+        accepted = ', '.join((*PATCHES, 'application/apply-patch+yaml'))
         raise unsupported_media_type(
             f'the body of the request was in an unknown format - accepted media types include: {accepted}'
         )

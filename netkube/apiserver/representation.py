@@ -57,9 +57,11 @@ class Representation(msgspec.Struct, frozen=True):
             return self.encoded({**kind, 'metadata': metadata, 'items': items})
         kind = {'kind': resource.list_kind, 'apiVersion': resource.api_version}
         if self.yaml:
-            return self.encoded({**kind, 'metadata': metadata, 'items': [storage.object(entry) for entry in entries]})
+            objects = [storage.object(entry) for entry in entries]
+            items = [{key: obj[key] for key in obj if key not in ('apiVersion', 'kind')} for obj in objects]
+            return self.encoded({**kind, 'metadata': metadata, 'items': items})
         head = encode({**kind, 'metadata': metadata})
-        return b'%b,"items":[%b]}' % (head[:-1], b','.join(entry.value for entry in entries))
+        return b'%b,"items":[%b]}' % (head[:-1], b','.join(without_kind(resource, entry.value) for entry in entries))
 
     def event(self, storage: Storage, resource: Resource, event: Event, selection: Selection) -> bytes:
         """One line of a watch; b'' when the watch is not concerned."""
@@ -126,6 +128,12 @@ class Representation(msgspec.Struct, frozen=True):
     def _partial(self, obj: Object) -> Object:
         kind = {'kind': 'PartialObjectMetadata', 'apiVersion': f'meta.k8s.io/{self.version}'}
         return {**kind, 'metadata': obj['metadata']}
+
+
+def without_kind(resource: Resource, value: bytes) -> bytes:
+    """An item of a list does not say what the list says already."""
+    kind = b'"apiVersion":"%b","kind":"%b",' % (resource.api_version.encode(), resource.kind.encode())
+    return b'{' + value[1 + len(kind) :] if value.startswith(kind, 1) else value
 
 
 def event_line(type: str, obj: bytes) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from netkube.api.errors import already_exists, not_found
+from netkube.api.managedfields.times import differ_in_times_only
 from netkube.api.meta import Object, utc_now
 from netkube.api.resources import IPADDRESSES, RBAC_KINDS, SERVICECIDRS, SERVICES, Resource
 from netkube.apiserver.allocation import ServiceAllocator
@@ -92,7 +93,7 @@ class Storage:
     def replace(self, resource: Resource, obj: Object, current: Entry, *, dry_run: bool = False) -> Entry:
         """Store ``obj`` over ``current``; an object that did not change keeps its revision."""
         old = self.object(current)
-        if obj == old:
+        if obj == old or differ_in_times_only(obj, old):
             return current
         if dry_run:
             return Entry(current.key, 0, encode(obj), obj)

@@ -18,7 +18,7 @@ from netkube.api.errors import ApiError
 from netkube.api.meta import Object
 from netkube.api.resources import Resource
 from netkube.client.interface import MERGE_PATCH, ObjectList, WatchEvent
-from netkube.client.wire import READ_BYTES, Response, failure_of, render_query, render_request
+from netkube.client.wire import READ_BYTES, Response, failure_of, render_query, render_request, with_kinds
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -90,8 +90,8 @@ class HttpClient:
             }
         )
         answer = await self._call('GET', resource.path(namespace) + query)
-        metadata = answer['metadata']
-        return ObjectList(answer.get('items') or [], metadata['resourceVersion'], metadata.get('continue') or '')
+        metadata, items = answer['metadata'], with_kinds(answer).get('items') or []
+        return ObjectList(items, metadata['resourceVersion'], metadata.get('continue') or '')
 
     async def watch(
         self,
