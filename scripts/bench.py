@@ -24,7 +24,6 @@ NETKUBE = [sys.executable, '-E', '-s', '-m', 'netkube.cli.main', '--cluster', 'b
 API_SOCKET = '/run/netkube/bench/api.sock'
 STARTS = 5
 START_SECONDS = 30
-DNS_SECONDS = 4
 CONNECTIONS = 3000
 RUNS = 3
 COMMANDS = 15
@@ -187,64 +186,10 @@ def ratio_of(ours: list[float], theirs: list[float]) -> float:
 
 
 def measure_dns() -> list[Row]:
-    """The same questions to netkube's resolver and to dnsmasq, in turn, each alone on one core."""
-    names = [f'service-{number}' for number in range(1000)]
-    objects = [
-        {'apiVersion': 'v1', 'kind': 'Service', 'metadata': {'name': name}, 'spec': {'ports': [{'port': 80}]}}
-        for name in names
-    ]
-    with tempfile.TemporaryDirectory() as folder, cluster():
-        netkube('apply', '-f', '-', stdin='\n---\n'.join(map(json.dumps, objects)))
-        services = json.loads(netkube('get', 'services', '-o', 'json'))['items']
-        hosts = Path(folder, 'hosts')
-        domain = 'default.svc.cluster.local'
-        lines = [f'{s["spec"]["clusterIP"]} {s["metadata"]["name"]}.{domain}' for s in services]
-        hosts.write_text('\n'.join(lines) + '\n')
-        queries = Path(folder, 'queries')
-        queries.write_text(''.join(f'{name}.{domain} A\n' for name in names))
-        status = json.loads(netkube('status', '-o', 'json'))
-        vip = status['dnsAddress']
-        subprocess.run(['taskset', '-p', '-c', '0', str(status['dns']['pid'])], check=True, capture_output=True)
-        options = [
-            '--no-daemon',
-            '--no-resolv',
-            '--no-hosts',
-            f'--addn-hosts={hosts}',
-            '--port=5300',
-            '--cache-size=10000',
-        ]
-        with subprocess.Popen(['taskset', '-c', '0', 'dnsmasq', *options], stderr=subprocess.DEVNULL) as dnsmasq:
-            try:
-                ours, theirs = [], []
-                inside = ['ip', 'netns', 'exec', status['nodeNetworkNamespace']]
-                for _ in range(RUNS):
-                    ours.append(queries_per_second(inside, vip, 53, queries))
-                    theirs.append(queries_per_second([], '127.0.0.1', 5300, queries))
-            finally:
-                dnsmasq.terminate()
-    text = f'{statistics.median(ours):,.0f}/s, {ratio_of(ours, theirs):.2f} of dnsmasq'
-    return [Row('DNS answers per second, one core', text, '0.9', f'dnsmasq {statistics.median(theirs):,.0f}/s')]
+    """The resolver beside dnsmasq, at 1,000 and at 10,000 Services; see bench_dns."""
+    import bench_dns
 
-
-def queries_per_second(prefix: list[str], address: str, port: int, queries: Path) -> float:
-    words = [
-        'taskset',
-        '-c',
-        '1',
-        'dnsperf',
-        '-s',
-        address,
-        '-p',
-        str(port),
-        '-d',
-        str(queries),
-        '-l',
-        str(DNS_SECONDS),
-    ]
-    output = subprocess.run([*prefix, *words, '-c', '8'], check=True, capture_output=True, text=True).stdout
-    match = re.search(r'Queries per second:\s+([\d.]+)', output)
-    assert match, output
-    return float(match[1])
+    return [Row(*row) for row in bench_dns.rows(cluster, netkube, API_SOCKET)]
 
 
 def measure_api() -> list[Row]:

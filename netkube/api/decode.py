@@ -62,10 +62,9 @@ def undecodable(kind: str, version: str, fault: str) -> ApiError:
     return bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {fault}')
 
 
-def strict_error(resource: Resource, unknown: list[str]) -> ApiError:
-    """The refusal of unknown fields under fieldValidation=Strict."""
-    faults = ', '.join(f'unknown field "{path}"' for path in unknown)
-    return undecodable(resource.kind, resource.version, f'strict decoding error: {faults}')
+def strict_error(resource: Resource, faults: list[str]) -> ApiError:
+    """The refusal of unknown and duplicate fields under fieldValidation=Strict."""
+    return undecodable(resource.kind, resource.version, f'strict decoding error: {", ".join(faults)}')
 
 
 def _struct(struct: Struct, value: dict[str, Any], path: list[str]) -> Object:

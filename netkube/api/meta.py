@@ -26,7 +26,7 @@ def copy_object(obj: Object) -> Object:
 
 def timestamp(at: datetime) -> str:
     """``metav1.Time``: RFC 3339 in UTC, whole seconds."""
-    return at.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%SZ')
+    return at.astimezone(UTC).isoformat(timespec='seconds')[:19] + 'Z'
 
 
 def micro_timestamp(at: datetime) -> str:

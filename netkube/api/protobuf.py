@@ -112,7 +112,7 @@ def _value(type_: Type, value: Wire) -> Any:
             return _int_or_string(dict(_fields(_bytes(value))))
         case 'time' | 'microtime':
             return _time(type_.kind, dict(_fields(_bytes(value))))
-    return None  # managedFields and their like, which are not kept
+    return None  # managedFields and their like: the stored ones stay
 
 
 def _bytes(value: Wire) -> bytes:

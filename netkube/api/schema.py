@@ -61,6 +61,7 @@ class Raw(msgspec.Struct):
     strategy: str = msgspec.field(default='', name='x-kubernetes-patch-strategy')
     list_type: str = msgspec.field(default='', name='x-kubernetes-list-type')
     list_map_keys: list[str] = msgspec.field(default=[], name='x-kubernetes-list-map-keys')
+    map_type: str = msgspec.field(default='', name='x-kubernetes-map-type')
 
 
 class _File(msgspec.Struct):
@@ -95,7 +96,7 @@ class Type(msgspec.Struct, frozen=True):
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A property of a struct, with how strategic merge treats it."""
+    """A property of a struct, with how strategic merge and server-side apply treat it."""
 
     type: Type
     required: bool
@@ -103,6 +104,8 @@ class Field(msgspec.Struct, frozen=True):
     merge_key: str = ''
     strategies: frozenset[str] = frozenset()  # of merge, replace, retainKeys
     list_map_keys: tuple[str, ...] = ()
+    list_type: str = ''  # atomic, set or map
+    atomic: bool = False  # a map or a struct that has one owner
 
 
 class Struct(msgspec.Struct, eq=False):
@@ -111,6 +114,7 @@ class Struct(msgspec.Struct, eq=False):
     name: str  # PodSpec
     definition: str  # io.k8s.api.core.v1.PodSpec
     fields: dict[str, Field] = msgspec.field(default_factory=dict)
+    atomic: bool = False  # wherever it is used, it has one owner
 
 
 def definition_name(resource: Resource) -> str:
@@ -216,12 +220,16 @@ class _Builder:
         return self._structs[name]
 
     def _fill(self, struct: Struct, raw: Raw) -> None:
+        struct.atomic = raw.map_type == 'atomic'
         for name, prop in (raw.properties or {}).items():
             strategies = frozenset(prop.strategy.split(',')) if prop.strategy else frozenset()
             keys = tuple(prop.list_map_keys)
             required, type_ = name in raw.required, self._type(prop)
             omits = not required and not _is_pointer(struct, name)
-            struct.fields[name] = Field(type_, required, omits, prop.merge_key, strategies, keys)
+            atomic = prop.map_type == 'atomic'
+            struct.fields[name] = Field(
+                type_, required, omits, prop.merge_key, strategies, keys, prop.list_type, atomic
+            )
 
     def _type(self, raw: Raw) -> Type:
         if raw.ref:

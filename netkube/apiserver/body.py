@@ -5,22 +5,22 @@ k8s.io/apiserver/pkg/endpoints/handlers (create.go, rest.go).
 
 from __future__ import annotations
 
+import functools
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from netkube.api import fielderrors, protobuf
-from netkube.api.decode import strict_error
+from netkube.api import protobuf
 from netkube.api.errors import ApiError, bad_request, unsupported_media_type
 from netkube.api.meta import Object
 from netkube.api.resources import Resource
-from netkube.api.schema import unknown_fields
 from netkube.apiserver import subresources
+from netkube.apiserver.fieldvalidation import YAML_TYPES, check_fields, duplicates
 from netkube.apiserver.registry import decode_body
 from netkube.apiserver.request import Request, Target
 from netkube.apiserver.storage import decode
 
-YAML_TYPES = ('application/yaml', 'application/x-yaml', 'text/yaml')
 SUMMARY = 30  # bytes of a bad body that the answer quotes
 
 
@@ -37,7 +37,7 @@ async def read_object(request: Request) -> Object:
     value = parse(body, content_type(request), resource.kind)
     check_kind(value, resource, body)
     obj = decode_body(target.resource, value, target.subresource)
-    check_fields(request, resource, value)
+    check_fields(request, resource, value, duplicates(body, content_type(request), value))
     obj['apiVersion'], obj['kind'] = resource.api_version, resource.kind
     fit_to_path(obj, target)
     return obj
@@ -70,10 +70,38 @@ def parse_yaml(body: bytes, kind: str) -> Any:
     import yaml
 
     try:
-        return yaml.load(body, getattr(yaml, 'CSafeLoader', yaml.SafeLoader))
+        return yaml.load(body, yaml_loader())
     except yaml.YAMLError as error:
         text = ' '.join(str(error).split())
         raise unrecognized(kind, f"couldn't get version/kind; json parse error: {text}", body) from None
+
+
+@functools.cache
+def yaml_loader() -> type:
+    """YAML as JSON knows it: a date is text."""
+    import yaml
+
+    class Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):  # type: ignore[misc]
+        pass
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != 'tag:yaml.org,2002:timestamp']
+        for first, resolvers in Loader.yaml_implicit_resolvers.items()
+    }
+    return Loader
+
+
+def parse_configuration(body: bytes) -> Any:
+    """What is applied: YAML, which most clients write as JSON. ApiError 400."""
+    if body[:1] == b'{':
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return decode(body)
+    import yaml
+
+    try:
+        return yaml.load(body, yaml_loader())
+    except yaml.YAMLError as error:
+        raise bad_request(f'error decoding YAML: {" ".join(str(error).split())}') from None
 
 
 def parse_protobuf(body: bytes, kind: str) -> Any:
@@ -108,37 +136,6 @@ def check_kind(value: Any, resource: Resource, body: bytes) -> None:
     if version != resource.api_version:
         expected = f'does not match the expected API version ({resource.api_version})'
         raise bad_request(f'the API version in the data ({version}) {expected}')
-
-
-def check_fields(request: Request, resource: Resource, value: Any) -> None:
-    """fieldValidation: Strict refuses fields the kind does not have, Warn (the default) names them."""
-    unknown = unwanted_fields(request, resource, value)
-    if unknown:
-        raise strict_error(resource, unknown)
-
-
-def check_patched_fields(request: Request, resource: Resource, value: Any, patch: Any) -> None:
-    """The same for the object that a patch makes (endpoints/handlers/patch.go)."""
-    unknown = unwanted_fields(request, resource, value)
-    if unknown:
-        faults = ', '.join(f'unknown field "{path}"' for path in unknown)
-        fault = fielderrors.invalid('patch', patch, f'strict decoding error: {faults}')
-        raise ApiError(422, 'Invalid', f' "" is invalid: {fault}')
-
-
-def unwanted_fields(request: Request, resource: Resource, value: Any) -> list[str]:
-    """The unknown fields that are to be refused; those that are to be named become warnings of the answer."""
-    wanted = request.value('fieldValidation') or 'Warn'
-    if wanted not in ('Strict', 'Warn', 'Ignore'):
-        supported = 'supported values: "Ignore", "Strict", "Warn"'
-        raise bad_request(f'fieldValidation: Unsupported value: "{wanted}": {supported}')
-    if wanted == 'Ignore' or resource in subresources.RESOURCES.values():
-        return []
-    unknown = unknown_fields(resource, value)
-    if wanted == 'Strict':
-        return unknown
-    request.warnings += tuple(f'unknown field "{path}"' for path in unknown)
-    return []
 
 
 def fit_to_path(obj: Object, target: Target) -> None:

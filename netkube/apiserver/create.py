@@ -13,6 +13,7 @@ from netkube.api.strategies import prepare_create
 from netkube.api.validation import validate_create
 from netkube.apiserver import admission, definitions
 from netkube.apiserver.escalation import check_escalation
+from netkube.apiserver.fieldmanager import Track, untracked
 from netkube.apiserver.storage import Storage
 from netkube.store.store import Entry
 
@@ -20,12 +21,15 @@ from netkube.store.store import Entry
 SUFFIX_LETTERS, SUFFIX_LENGTH, BASE_LENGTH = 'bcdfghjklmnpqrstvwxz2456789', 5, 58
 
 
-def create(storage: Storage, resource: Resource, obj: Object, *, dry_run: bool = False) -> Entry:
+def create(
+    storage: Storage, resource: Resource, obj: Object, *, dry_run: bool = False, by: Track = untracked
+) -> Entry:
     """Store a new object; ``obj`` is the caller's to give away, it is completed in place."""
     obj['apiVersion'], obj['kind'] = resource.api_version, resource.kind
     definitions.check_not_terminating(resource)
     fill_metadata(storage, resource, obj)
     apply_defaults(resource, obj)
+    by(resource, obj, None)
     admission.check_namespace(storage, resource, obj)
     admission.admit_create(storage, resource, obj)
     prepare_create(resource, obj)
@@ -47,7 +51,7 @@ def fill_metadata(storage: Storage, resource: Resource, obj: Object) -> None:
     metadata = obj['metadata'] = obj.get('metadata') or {}
     if metadata.get('resourceVersion'):
         raise ApiError(500, '', 'resourceVersion should not be set on objects to be created')
-    for field in ('deletionTimestamp', 'deletionGracePeriodSeconds', 'managedFields', 'selfLink', 'generation'):
+    for field in ('deletionTimestamp', 'deletionGracePeriodSeconds', 'selfLink', 'generation'):
         metadata.pop(field, None)
     if not resource.namespaced:
         metadata.pop('namespace', None)

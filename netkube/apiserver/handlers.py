@@ -18,11 +18,15 @@ from netkube.api.resources import (
     Resource,
     stored_only,
 )
+from netkube.apiserver import apply as applying
 from netkube.apiserver import subresources
-from netkube.apiserver.body import check_patched_fields, content_type, parse, parse_yaml, read_object
+from netkube.apiserver.apply import APPLY_PATCH, Applier, check_patch_options
+from netkube.apiserver.body import content_type, parse, parse_configuration, read_object
 from netkube.apiserver.delete import DeleteOptions
+from netkube.apiserver.fieldmanager import Track, for_update, manager_name
+from netkube.apiserver.fieldvalidation import check_configuration, check_patched_fields, duplicates
 from netkube.apiserver.list import list_page
-from netkube.apiserver.patch import APPLY_PATCH, PATCHES
+from netkube.apiserver.patch import check_patch_type
 from netkube.apiserver.registry import Registry
 from netkube.apiserver.representation import negotiate
 from netkube.apiserver.request import Request, Target
@@ -30,6 +34,7 @@ from netkube.apiserver.response import Response, Stream
 from netkube.apiserver.selection import Selection
 from netkube.apiserver.storage import encode
 from netkube.apiserver.watchstream import WatchOptions, watch_lines
+from netkube.client.interface import JSON_PATCH
 from netkube.store.store import Entry
 
 Answer = Response | Stream
@@ -60,12 +65,13 @@ async def watch(registry: Registry, request: Request, target: Target) -> Answer:
 
 async def create(registry: Registry, request: Request, target: Target) -> Answer:
     obj = await read_object(request)
+    by = tracking(registry, request, target, 'CreateOptions')
     if target.subresource == 'eviction':
         asked = {'dryRun': ['All']} if request.dry_run else {}
         options = DeleteOptions.parse(asked | (obj.get('deleteOptions') or {}))
         entry = registry.write_new(target.resource, obj, 'eviction', options)
     else:
-        entry = registry.write_new(target.resource, obj, target.subresource, dry_run=request.dry_run)
+        entry = registry.write_new(target.resource, obj, target.subresource, dry_run=request.dry_run, by=by)
     if not target.subresource:
         warn_of_creation(request, target.resource, obj)
     if target.subresource:
@@ -76,22 +82,46 @@ async def create(registry: Registry, request: Request, target: Target) -> Answer
 async def update(registry: Registry, request: Request, target: Target) -> Answer:
     obj = await read_object(request)
     existed = registry.storage.find(target.resource, target.namespace, target.name) is not None
-    entry = registry.write(target.resource, obj, target.subresource, dry_run=request.dry_run)
+    by = tracking(registry, request, target, 'UpdateOptions')
+    entry = registry.write(target.resource, obj, target.subresource, dry_run=request.dry_run, by=by)
     return object_response(registry, request, target, entry, 200 if existed else 201)
 
 
 async def patch(registry: Registry, request: Request, target: Target) -> Answer:
     media_type = content_type(request)
     body = await request.body()
-    if media_type in PATCHES:
-        document = parse(body, 'application/json', target.resource.kind)
-    else:
-        document = parse_yaml(body, target.resource.kind) if media_type == APPLY_PATCH else None
+    if media_type == APPLY_PATCH:
+        return apply(registry, request, target, body)
+    check_patch_type(target.resource, media_type)
+    by = tracking(registry, request, target, 'PatchOptions')
+    document = parse(body, 'application/json', target.resource.kind)
+    repeated = [] if media_type == JSON_PATCH else duplicates(body, 'application/json', document)
     entry = registry.write_patch(
         target.resource, target.namespace, target.name, document, media_type, target.subresource,
-        dry_run=request.dry_run, check=lambda resource, value: check_patched_fields(request, resource, value, document),
+        dry_run=request.dry_run, by=by,
+        check=lambda resource, value: check_patched_fields(request, resource, value, document, repeated),
     )  # fmt: skip
     return object_response(registry, request, target, entry)
+
+
+def apply(registry: Registry, request: Request, target: Target, body: bytes) -> Answer:
+    manager = request.value('fieldManager')
+    check_patch_options('PatchOptions', manager, request.flag('force'), applying=True)
+    config = parse_configuration(body)
+    check_configuration(request, body, config)
+    existed = registry.storage.find(target.resource, target.namespace, target.name) is not None
+    by = Applier(manager, request.flag('force'), request.dry_run)
+    where = (target.namespace, target.name)
+    entry = applying.apply(registry.storage, target.resource, where, config, target.subresource, by)
+    return object_response(registry, request, target, entry, 200 if existed else 201)
+
+
+def tracking(registry: Registry, request: Request, target: Target, options: str) -> Track:
+    """How the fields that this request writes are recorded. ApiError 422."""
+    given, forced = request.value('fieldManager'), options == 'PatchOptions' and 'force' in request.query
+    check_patch_options(options, given, forced, applying=False)
+    name = manager_name(given, request.headers.get(b'user-agent', b'').decode('latin-1'))
+    return for_update(name, target.subresource, registry.storage.now)
 
 
 async def delete(registry: Registry, request: Request, target: Target) -> Answer:

@@ -12,8 +12,6 @@ from netkube.api.patch import json_patch, merge_patch, strategic_merge_patch
 from netkube.api.resources import CustomResource, Resource
 from netkube.client.interface import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
 
-APPLY_PATCH = 'application/apply-patch+yaml'
-
 Apply = Callable[[Resource, Object, Any], Any]
 
 
@@ -31,12 +29,9 @@ _OF_CUSTOM = (JSON_PATCH, MERGE_PATCH)  # a schema of a user's own has no merge 
 
 def check_patch_type(resource: Resource, content_type: str) -> None:
     """ApiError 415."""
-    if content_type == APPLY_PATCH:
-        instead = 'kubectl apply without --server-side and helm with --server-side=false do the same without it'
-        raise unsupported_media_type(f'server-side apply ({APPLY_PATCH}) is not supported yet: {instead}')
     types = _OF_CUSTOM if isinstance(resource, CustomResource) else tuple(PATCHES)
     if content_type not in types:
-        accepted = ', '.join(types)
+        accepted = ', '.join((*types, 'application/apply-patch+yaml'))
         raise unsupported_media_type(
             f'the body of the request was in an unknown format - accepted media types include: {accepted}'
         )

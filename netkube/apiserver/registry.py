@@ -21,6 +21,7 @@ from netkube.apiserver import subresources
 from netkube.apiserver.allocation import NODE_PORTS, ServiceAllocator
 from netkube.apiserver.create import create
 from netkube.apiserver.delete import DeleteOptions, delete
+from netkube.apiserver.fieldmanager import Track, in_process, in_process_status, untracked
 from netkube.apiserver.patch import check_patch_type, patched
 from netkube.apiserver.selection import Selection
 from netkube.apiserver.serviceaccounts import ServiceAccountTokens
@@ -64,7 +65,14 @@ class Registry:
         return self.storage.served.resolve(resource)
 
     async def list(
-        self, resource: Resource, namespace: str = '', *, label_selector: str = '', field_selector: str = ''
+        self,
+        resource: Resource,
+        namespace: str = '',
+        *,
+        label_selector: str = '',
+        field_selector: str = '',
+        limit: int = 0,
+        continue_token: str = '',
     ) -> ObjectList:
         resource = self.resolve(resource)
         selection = Selection.parse(resource, label_selector, field_selector)
@@ -142,13 +150,13 @@ class Registry:
 
     def write_new(
         self, resource: Resource, obj: Object, subresource: str = '', options: DeleteOptions | None = None,
-        *, dry_run: bool = False,
+        *, dry_run: bool = False, by: Track = untracked,
     ) -> Entry:  # fmt: skip
         """Create, or post to a subresource; ``obj`` is given away."""
         match subresource:
             case '':
                 resource, obj = to_stored(resource, obj)
-                return create(self.storage, resource, obj, dry_run=dry_run)
+                return create(self.storage, resource, obj, dry_run=dry_run, by=by)
             case 'binding':
                 return subresources.bind(self.storage, obj, dry_run=dry_run)
             case 'eviction':
@@ -160,17 +168,19 @@ class Registry:
         entry = self.write(resource, decode_body(resource, obj, subresource), subresource)
         return self.storage.shown(resource, entry)
 
-    def write(self, resource: Resource, obj: Object, subresource: str = '', *, dry_run: bool = False) -> Entry:
+    def write(
+        self, resource: Resource, obj: Object, subresource: str = '', *, dry_run: bool = False, by: Track | None = None
+    ) -> Entry:
         """Replace an object, or what a subresource shows of it; ``obj`` is given away."""
         if subresource in ('', 'status', 'approval'):
             resource, obj = to_stored(resource, obj)
         match subresource:
             case '':
-                return update(self.storage, resource, obj, dry_run=dry_run)
+                return update(self.storage, resource, obj, dry_run=dry_run, by=by or in_process)
             case 'status' | 'approval':
-                return update_status(self.storage, resource, obj, dry_run=dry_run)
+                return update_status(self.storage, resource, obj, dry_run=dry_run, by=by or in_process_status)
             case 'scale':
-                return subresources.update_scale(self.storage, resource, obj, dry_run=dry_run)
+                return subresources.update_scale(self.storage, resource, obj, dry_run=dry_run, by=by or in_process)
             case 'finalize':
                 return subresources.finalize(self.storage, obj, dry_run=dry_run)
         raise unknown_subresource(resource, subresource)
@@ -191,12 +201,13 @@ class Registry:
     def write_patch(
         self, resource: Resource, namespace: str, name: str, patch: Any, content_type: str, subresource: str = '',
         *, dry_run: bool = False, check: Callable[[Resource, Object], None] = lambda resource, obj: None,
+        by: Track | None = None,
     ) -> Entry:  # fmt: skip
         """Nothing else is written between the read and the write, so there is no conflict to try again after.
 
         ``check`` may refuse the object that comes out, before fields that are unknown are dropped from it.
         """
-        check_patch_type(resource, content_type)  # first: server-side apply would create what is not there
+        check_patch_type(resource, content_type)
         current = self.storage.shown(resource, self.storage.get(resource, namespace, name))
         shown_as = resource
         if subresource == 'scale':
@@ -204,7 +215,7 @@ class Registry:
         new = patched(shown_as, current, patch, content_type)
         check(shown_as, new)
         new = decode_body(resource, new, subresource)
-        return self.write(resource, new, subresource, dry_run=dry_run)
+        return self.write(resource, new, subresource, dry_run=dry_run, by=by)
 
     async def delete(
         self,

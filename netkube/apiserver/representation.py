@@ -16,7 +16,7 @@ import msgspec
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object
 from netkube.api.printing import row_conditions, table_columns, table_row
-from netkube.api.resources import Resource
+from netkube.api.resources import CustomResource, Resource
 from netkube.apiserver.request import Request
 from netkube.apiserver.response import JSON
 from netkube.apiserver.selection import Selection
@@ -57,10 +57,14 @@ class Representation(msgspec.Struct, frozen=True):
             return self.encoded({**kind, 'metadata': metadata, 'items': items})
         kind = {'kind': resource.list_kind, 'apiVersion': resource.api_version}
         if self.yaml:
-            items = [storage.shown(resource, entry) for entry in entries]
+            objects = [storage.shown(resource, entry) for entry in entries]
+            items = [{key: obj[key] for key in obj if key not in ('apiVersion', 'kind')} for obj in objects]
             return self.encoded({**kind, 'metadata': metadata, 'items': items})
         head = encode({**kind, 'metadata': metadata})
-        return b'%b,"items":[%b]}' % (head[:-1], b','.join(storage.values(resource, entries)))
+        values = storage.values(resource, entries)
+        if not isinstance(resource, CustomResource):  # whose items are whole
+            values = (without_kind(resource, value) for value in values)
+        return b'%b,"items":[%b]}' % (head[:-1], b','.join(values))
 
     def event(self, storage: Storage, resource: Resource, event: Event, selection: Selection) -> bytes:
         """One line of a watch; b'' when the watch is not concerned."""
@@ -128,6 +132,12 @@ class Representation(msgspec.Struct, frozen=True):
     def _partial(self, obj: Object) -> Object:
         kind = {'kind': 'PartialObjectMetadata', 'apiVersion': f'meta.k8s.io/{self.version}'}
         return {**kind, 'metadata': obj['metadata']}
+
+
+def without_kind(resource: Resource, value: bytes) -> bytes:
+    """An item of a list does not say what the list says already."""
+    kind = b'"apiVersion":"%b","kind":"%b",' % (resource.api_version.encode(), resource.kind.encode())
+    return b'{' + value[1 + len(kind) :] if value.startswith(kind, 1) else value
 
 
 def event_line(type: str, obj: bytes) -> bytes:

@@ -14,6 +14,7 @@ import msgspec
 
 from netkube.api.conversion import from_stored, is_converted
 from netkube.api.errors import already_exists, not_found
+from netkube.api.managedfields.times import differ_in_times_only
 from netkube.api.meta import Object, utc_now
 from netkube.api.resources import (
     CUSTOMRESOURCEDEFINITIONS,
@@ -123,7 +124,7 @@ class Storage:
     def replace(self, resource: Resource, obj: Object, current: Entry, *, dry_run: bool = False) -> Entry:
         """Store ``obj`` over ``current``; an object that did not change keeps its revision."""
         old, obj = self.object(current), _in_stored_version(resource, obj)
-        if obj == old:
+        if obj == old or differ_in_times_only(obj, old):
             return current
         if dry_run:
             return Entry(current.key, 0, encode(obj), obj)

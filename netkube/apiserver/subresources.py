@@ -11,6 +11,7 @@ from netkube.api.meta import Object, timestamp
 from netkube.api.resources import NAMESPACES, PODS, REPLICATIONCONTROLLERS, CustomResource, Resource
 from netkube.api.selectors import from_label_selector
 from netkube.apiserver.delete import DeleteOptions, delete
+from netkube.apiserver.fieldmanager import Track, in_process
 from netkube.apiserver.serviceaccounts import TOKEN_REQUEST
 from netkube.apiserver.storage import Storage, copied
 from netkube.apiserver.update import check_version, store_update, update
@@ -63,7 +64,9 @@ def _set_replicas(resource: Resource, obj: Object, replicas: int) -> None:
     obj[last] = replicas
 
 
-def update_scale(storage: Storage, resource: Resource, scale: Object, *, dry_run: bool = False) -> Entry:
+def update_scale(
+    storage: Storage, resource: Resource, scale: Object, *, dry_run: bool = False, by: Track = in_process
+) -> Entry:
     """Set the replicas of the object the Scale names; the entry is the object's."""
     metadata = scale['metadata']
     obj = copied(storage.shown(resource, storage.get(resource, metadata.get('namespace'), metadata['name'])))
@@ -75,7 +78,7 @@ def update_scale(storage: Storage, resource: Resource, scale: Object, *, dry_run
     for field in ('uid', 'resourceVersion'):
         if metadata.get(field):
             obj['metadata'][field] = metadata[field]
-    return update(storage, resource, obj, dry_run=dry_run)
+    return update(storage, resource, obj, dry_run=dry_run, by=by)
 
 
 def bind(storage: Storage, binding: Object, *, dry_run: bool = False) -> Entry:

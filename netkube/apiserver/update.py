@@ -26,6 +26,7 @@ from netkube.apiserver import definitions
 from netkube.apiserver.authorization import authorize_creation
 from netkube.apiserver.create import create
 from netkube.apiserver.escalation import check_escalation
+from netkube.apiserver.fieldmanager import Track, in_process, in_process_status
 from netkube.apiserver.storage import Storage, copied
 from netkube.store.store import Entry
 
@@ -34,17 +35,20 @@ CREATE_ON_UPDATE = (ENDPOINTS, EVENTS, LEASES, SERVICES, *RBAC_KINDS)
 Validate = Callable[[Resource, Object, Object], list[FieldError]]
 
 
-def update(storage: Storage, resource: Resource, obj: Object, *, dry_run: bool = False) -> Entry:
+def update(
+    storage: Storage, resource: Resource, obj: Object, *, dry_run: bool = False, by: Track = in_process
+) -> Entry:
     """Replace the object of that name; ``obj`` is the caller's to give away. ApiError 404, 409, 422."""
     metadata = obj['metadata']
     current = storage.find(resource, metadata.get('namespace'), metadata['name'])
     if current is None and resource in CREATE_ON_UPDATE and not metadata.get('resourceVersion'):
         authorize_creation(storage.roles, resource, metadata)
-        return create(storage, resource, obj, dry_run=dry_run)
+        return create(storage, resource, obj, dry_run=dry_run, by=by)
     current = current or storage.get(resource, metadata.get('namespace'), metadata['name'])
     old = storage.shown(resource, current)
     check_version(resource, obj, old)
     apply_defaults(resource, obj)
+    by(resource, obj, old)
     prepare_update(resource, obj, old)
     if resource is SERVICES:
         storage.services.fill(obj, old)
@@ -56,11 +60,14 @@ def update(storage: Storage, resource: Resource, obj: Object, *, dry_run: bool =
     return store_update(storage, resource, obj, current, dry_run=dry_run)
 
 
-def update_status(storage: Storage, resource: Resource, obj: Object, *, dry_run: bool = False) -> Entry:
+def update_status(
+    storage: Storage, resource: Resource, obj: Object, *, dry_run: bool = False, by: Track = in_process_status
+) -> Entry:
     """Replace the status of the object of that name, and nothing else of it."""
     current = storage.get(resource, obj['metadata'].get('namespace'), obj['metadata']['name'])
     old = storage.shown(resource, current)
     check_version(resource, obj, old)
+    by(resource, obj, old)
     prepare_status_update(resource, obj, old)
     check(resource, obj, old, validate_status_update)
     return store_update(storage, resource, obj, current, dry_run=dry_run)

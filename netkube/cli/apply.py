@@ -12,11 +12,12 @@ from netkube.api.threeway import LAST_APPLIED, last_applied, three_way_merge, wi
 from netkube.cli import manifests
 from netkube.cli.connection import Connection
 from netkube.cli.manifests import Document, ManifestError
-from netkube.cli.output import as_list, check_format, dump, qualified_name, refusal
+from netkube.cli.output import as_list, check_format, dump, qualified_name, refusal, without_managed_fields
 from netkube.cli.rollout import wait_ready
 from netkube.cli.settings import Settings, common_options
 from netkube.cli.up import ensure_running
 
+FIELD_MANAGER = 'kubectl-client-side-apply'  # kubectl takes it over when it goes on with --server-side
 ATTEMPTS = 5  # at an object that someone else keeps changing, as kubectl's maxPatchRetry
 
 
@@ -54,7 +55,7 @@ def apply(
         applied.append((entry, result))
         _print_outcome(settings, entry, result, outcome, dry_run == 'server')
     if settings.output in ('yaml', 'json') and applied:
-        objects = [result for _, result in applied]
+        objects = [without_managed_fields(result) for _, result in applied]
         click.echo(dump(settings.output, objects[0] if len(objects) == 1 else as_list(objects)), nl=False)
     if wait and dry_run == 'none':
         failed |= not wait_ready(connection, [(document.resource, obj) for document, obj in applied], timeout)
@@ -78,7 +79,7 @@ def apply_object(connection: Connection, settings: Settings, document: Document,
     namespace, name = metadata.get('namespace', ''), metadata.get('name')
     if not name:
         raise ApiError(400, 'BadRequest', f'from {metadata["generateName"]}: cannot use generate name with apply')
-    query = {'fieldValidation': 'Strict', 'dryRun': 'All' if dry_run else ''}
+    query = {'fieldValidation': 'Strict', 'fieldManager': FIELD_MANAGER, 'dryRun': 'All' if dry_run else ''}
     for attempt in range(ATTEMPTS):
         current = connection.find(document.resource, namespace, name)
         try:

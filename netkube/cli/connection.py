@@ -12,7 +12,7 @@ from typing import Any
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object
 from netkube.api.resources import Resource
-from netkube.client.wire import READ_BYTES, Response, failure_of, render_query, render_request
+from netkube.client.wire import READ_BYTES, Response, failure_of, render_query, render_request, with_kinds
 
 JSON = 'application/json'
 TABLE = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json'
@@ -52,7 +52,8 @@ class Connection:
         return True
 
     def get(self, path: str, accept: str = JSON, **query: Any) -> Object:
-        return json.loads(self._request('GET', path + _query(query), accept=accept))
+        answer: Object = with_kinds(json.loads(self._request('GET', path + _query(query), accept=accept)))
+        return answer
 
     def create(self, path: str, obj: Object, **query: Any) -> Object:
         return json.loads(self._request('POST', path + _query(query), obj))

@@ -11,7 +11,7 @@ import msgspec
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object
 from netkube.cli.connection import JSON, TABLE, Connection
-from netkube.cli.output import as_list, check_format, dump, qualified_name, refusal, table
+from netkube.cli.output import as_list, check_format, dump, qualified_name, refusal, table, without_managed_fields
 from netkube.cli.settings import Settings, common_options
 from netkube.cli.targets import Target, parse_targets
 
@@ -26,6 +26,10 @@ class View(msgspec.Struct, frozen=True):
     no_headers: bool
     with_kind: bool
     selectors: dict[str, str]
+    managed_fields: bool = False
+
+    def shown(self, obj: Object) -> Object:
+        return obj if self.managed_fields else without_managed_fields(obj)
 
     def path(self, target: Target) -> str:
         return target.resource.path('' if self.all_namespaces else self.namespace, target.name or None)
@@ -39,6 +43,7 @@ class View(msgspec.Struct, frozen=True):
 @click.option('-w', '--watch', is_flag=True, help='Show changes as they happen, after what there is.')
 @click.option('--watch-only', is_flag=True, help='Show changes as they happen.')
 @click.option('--show-labels', is_flag=True, help='Add the labels as a column.')
+@click.option('--show-managed-fields', is_flag=True, help='Keep metadata.managedFields in yaml and json.')
 @click.option('--no-headers', is_flag=True, help='Leave the header out.')
 @click.option('--ignore-not-found', is_flag=True, help='An object that does not exist is not an error.')
 @common_options()
@@ -51,6 +56,7 @@ def get(
     watch: bool,
     watch_only: bool,
     show_labels: bool,
+    show_managed_fields: bool,
     no_headers: bool,
     ignore_not_found: bool,
 ) -> None:
@@ -62,8 +68,9 @@ def get(
     selectors = {'labelSelector': selector, 'fieldSelector': field_selector}
     several = len({target.resource for target in wanted}) > 1 or any('/' in word for word in targets)
     view = View(
-        settings.in_namespace, settings.output == 'wide', all_namespaces, show_labels, no_headers, several, selectors
-    )
+        settings.in_namespace, settings.output == 'wide', all_namespaces, show_labels, no_headers, several, selectors,
+        show_managed_fields,
+    )  # fmt: skip
     connection = settings.connect()
     if watch or watch_only:
         follow(connection, wanted, view, settings.output, watch_only)
@@ -145,9 +152,8 @@ def show_objects(
             if error.code != 404 or not ignore_not_found:
                 failed = report(error)
             continue
-        kind = {'apiVersion': target.resource.api_version, 'kind': target.resource.kind}
-        items = [answer] if target.name else [{**kind, **item} for item in answer.get('items') or ()]
-        found += [(target, item) for item in items]
+        items = [answer] if target.name else answer.get('items') or []
+        found += [(target, view.shown(item)) for item in items]
     if output == 'name':
         for target, item in found:
             click.echo(qualified_name(target.resource, item['metadata']['name']))
@@ -191,7 +197,8 @@ class ChangePrinter:
         if 'rows' not in answer:
             for item in answer.get('items', [answer]):
                 name = qualified_name(self._target.resource, item['metadata']['name'])
-                click.echo(name if self._output == 'name' else dump(self._output, item), nl=self._output == 'name')
+                as_name = self._output == 'name'
+                click.echo(name if as_name else dump(self._output, self._view.shown(item)), nl=as_name)
         elif answer['rows']:
             first = not self._columns
             self._columns = answer.get('columnDefinitions') or self._columns

@@ -53,5 +53,11 @@ def dump(output: str, value: Any) -> str:
     return yaml.dump(value, Dumper=dumper, default_flow_style=False, allow_unicode=True, sort_keys=True)
 
 
+def without_managed_fields(obj: Object) -> Object:
+    """Who wrote which field is longer than the object, and rarely what is asked for."""
+    metadata = {key: value for key, value in obj['metadata'].items() if key != 'managedFields'}
+    return {**obj, 'metadata': metadata}
+
+
 def as_list(items: Sequence[Object]) -> Object:
     return {'apiVersion': 'v1', 'kind': 'List', 'metadata': {'resourceVersion': ''}, 'items': list(items)}

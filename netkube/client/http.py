@@ -18,7 +18,7 @@ from netkube.api.errors import ApiError
 from netkube.api.meta import Object
 from netkube.api.resources import Resource
 from netkube.client.interface import MERGE_PATCH, ObjectList, WatchEvent
-from netkube.client.wire import READ_BYTES, Response, failure_of, render_query, render_request
+from netkube.client.wire import READ_BYTES, Response, failure_of, render_query, render_request, with_kinds
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -72,11 +72,26 @@ class HttpClient:
         return await self._call('GET', resource.path(namespace, name))
 
     async def list(
-        self, resource: Resource, namespace: str = '', *, label_selector: str = '', field_selector: str = ''
+        self,
+        resource: Resource,
+        namespace: str = '',
+        *,
+        label_selector: str = '',
+        field_selector: str = '',
+        limit: int = 0,
+        continue_token: str = '',
     ) -> ObjectList:
-        query = render_query({'labelSelector': label_selector, 'fieldSelector': field_selector})
+        query = render_query(
+            {
+                'labelSelector': label_selector,
+                'fieldSelector': field_selector,
+                'limit': str(limit or ''),
+                'continue': continue_token,
+            }
+        )
         answer = await self._call('GET', resource.path(namespace) + query)
-        return ObjectList(answer.get('items') or [], answer['metadata']['resourceVersion'])
+        metadata, items = answer['metadata'], with_kinds(answer).get('items') or []
+        return ObjectList(items, metadata['resourceVersion'], metadata.get('continue') or '')
 
     async def watch(
         self,

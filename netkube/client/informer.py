@@ -15,12 +15,13 @@ from collections.abc import Callable, Hashable, Iterable
 from netkube.api.errors import ApiError
 from netkube.api.meta import Key, Object, key_of
 from netkube.api.resources import Resource
-from netkube.client.interface import Client, WatchEvent
+from netkube.client.interface import Client, ObjectList, WatchEvent
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Object | None, Object | None], None]
 IndexFunction = Callable[[Object], Iterable[Hashable]]
+PAGE = 500  # objects listed at a time: those of one page are all that is held before they are stripped
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -115,18 +116,35 @@ class Informer:
                     failures += 1
 
     async def _relist(self) -> str:
-        listed = await self._client.list(
-            self.resource, self._namespace, label_selector=self._label_selector, field_selector=self._field_selector
-        )
-        present = {key_of(obj): obj for obj in listed.items}
-        for key in [key for key in self._objects if key not in present]:
+        """Pages are applied as they come; what is gone goes before the last of them."""
+        present: set[Key] = set()
+        page = await self._list_page('')
+        while page.continue_token:
+            present |= self._apply_page(page)
+            page = await self._list_page(page.continue_token)
+        present.update(map(key_of, page.items))
+        for key in self._objects.keys() - present:
             self._change(key, None)
-        for key, obj in present.items():
-            known = self._objects.get(key)
-            if known is None or known['metadata']['resourceVersion'] != obj['metadata']['resourceVersion']:
-                self._change(key, self._with_type(obj))
+        self._apply_page(page)
         self.synced.set()
-        return listed.resource_version
+        return page.resource_version
+
+    async def _list_page(self, continue_token: str) -> ObjectList:
+        return await self._client.list(
+            self.resource,
+            self._namespace,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+            limit=PAGE,
+            continue_token=continue_token,
+        )
+
+    def _apply_page(self, page: ObjectList) -> set[Key]:
+        for obj in page.items:
+            known = self._objects.get(key_of(obj))
+            if known is None or known['metadata']['resourceVersion'] != obj['metadata']['resourceVersion']:
+                self._change(key_of(obj), self._with_type(obj))
+        return {key_of(obj) for obj in page.items}
 
     async def _follow(self, version: str) -> str:
         """Apply one watch until the server ends it; the resourceVersion to go on from."""
@@ -143,10 +161,13 @@ class Informer:
         return version
 
     def _apply(self, event: WatchEvent) -> None:
+        """A watch after several pages starts at the first: what a later page has shown already is passed over."""
         if event.type == 'BOOKMARK':
             return
-        gone = event.type == 'DELETED'
-        self._change(key_of(event.object), None if gone else self._with_type(event.object))
+        key = key_of(event.object)
+        known = self._objects.get(key)
+        if known is None or _version(known) < _version(event.object):
+            self._change(key, None if event.type == 'DELETED' else self._with_type(event.object))
 
     def _with_type(self, obj: Object) -> Object:
         """Items of a list carry no kind (Kubernetes omits it); readers want it on each object."""
@@ -166,6 +187,10 @@ class Informer:
             index.change(key, old, new)
         for handler in self._handlers:
             handler(old, new)
+
+
+def _version(obj: Object) -> int:
+    return int(obj['metadata']['resourceVersion'])
 
 
 class Informers:

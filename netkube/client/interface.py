@@ -21,10 +21,14 @@ STRATEGIC_MERGE_PATCH = 'application/strategic-merge-patch+json'
 
 
 class ObjectList(msgspec.Struct, frozen=True):
-    """A consistent snapshot of a collection: a watch from ``resource_version`` misses nothing."""
+    """A consistent snapshot of a collection: a watch from ``resource_version`` misses nothing.
+
+    With ``continue_token`` it is the first part of one: ``list`` with that token gives the next.
+    """
 
     items: builtins.list[Object]
     resource_version: str
+    continue_token: str = ''
 
 
 class WatchEvent(msgspec.Struct, frozen=True):
@@ -44,8 +48,17 @@ class Client(Protocol):
     async def get(self, resource: Resource, namespace: str, name: str) -> Object: ...
 
     async def list(
-        self, resource: Resource, namespace: str = '', *, label_selector: str = '', field_selector: str = ''
-    ) -> ObjectList: ...
+        self,
+        resource: Resource,
+        namespace: str = '',
+        *,
+        label_selector: str = '',
+        field_selector: str = '',
+        limit: int = 0,
+        continue_token: str = '',
+    ) -> ObjectList:
+        """``limit``: how many objects are wanted at a time, if not all; in process there may be more."""
+        ...
 
     def watch(
         self,

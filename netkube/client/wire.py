@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 from urllib.parse import urlencode
 
 import httptools
@@ -12,11 +13,19 @@ from netkube.api.errors import ApiError
 READ_BYTES = 256 * 1024
 
 
+def with_kinds(answer: Any) -> Any:
+    """An answer whose items, if it is a list, say what they are: Kubernetes leaves it out."""
+    if not isinstance(answer, dict) or not isinstance(answer.get('items'), list):
+        return answer
+    kind = {'apiVersion': answer['apiVersion'], 'kind': answer['kind'].removesuffix('List')}
+    return {**answer, 'items': [{**kind, **item} for item in answer['items']]}
+
+
 def render_request(
     method: str, target: str, body: bytes = b'', *, accept: str = 'application/json', content_type: str = ''
 ) -> bytes:
     """``content_type`` is the body's; the connection stays open after the answer."""
-    head = f'{method} {target} HTTP/1.1\r\nhost: netkube\r\naccept: {accept}\r\n'
+    head = f'{method} {target} HTTP/1.1\r\nhost: netkube\r\nuser-agent: netkube\r\naccept: {accept}\r\n'
     if body:
         head += f'content-type: {content_type}\r\n'
     return f'{head}content-length: {len(body)}\r\n\r\n'.encode() + body

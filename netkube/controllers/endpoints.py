@@ -12,6 +12,7 @@ from netkube.api.resources import ENDPOINTS, PODS, SERVICES
 from netkube.client.controller import Controller
 from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
+from netkube.controllers.overcapacity import OVER_CAPACITY, truncated
 from netkube.controllers.pace import Pace
 from netkube.controllers.pods import is_ready
 from netkube.controllers.servicepods import (
@@ -26,6 +27,7 @@ from netkube.controllers.servicepods import (
     selects,
     target_ref,
 )
+from netkube.controllers.triggertime import TriggerTimes, stamped
 
 MANAGED_BY = 'endpoints.kubernetes.io/managed-by'
 HEADLESS = 'service.kubernetes.io/headless'
@@ -96,6 +98,25 @@ def endpoints_labels(service: Object) -> dict[str, str]:
     return own | ({HEADLESS: ''} if is_headless(service) else {}) | {MANAGED_BY: MANAGER}
 
 
+def _with_content(service: Object, current: Object | None, subsets: list[Object], over_capacity: bool) -> Object:
+    """``current``, or a new one, as it should be."""
+    own = current or {'metadata': {key: service['metadata'][key] for key in ('namespace', 'name')}}
+    annotations = {key: value for key, value in _annotations(own).items() if key != OVER_CAPACITY}
+    annotations |= {OVER_CAPACITY: 'truncated'} if over_capacity else {}
+    metadata = own['metadata'] | {'labels': endpoints_labels(service), 'annotations': annotations}
+    return {'apiVersion': 'v1', 'kind': 'Endpoints', **own, 'metadata': metadata, 'subsets': subsets}
+
+
+def _annotations(endpoints: Object) -> dict[str, str]:
+    return endpoints['metadata'].get('annotations') or {}
+
+
+def _content(endpoints: Object) -> tuple[object, ...]:
+    """What is kept as it should be."""
+    labels = endpoints['metadata'].get('labels') or {}
+    return endpoints.get('subsets') or [], labels, _annotations(endpoints).get(OVER_CAPACITY)
+
+
 class EndpointsController:
     component = 'endpoint-controller'
 
@@ -105,6 +126,7 @@ class EndpointsController:
         self._services = informers[SERVICES]
         self._endpoints = informers[ENDPOINTS]
         self._selection = ServicePods(informers)
+        self._triggers = TriggerTimes()
         self._pace = Pace(REST_SECONDS)
         self._controller = Controller('endpoints', informers, self._sync, workers=5)
         self._controller.watch(SERVICES)
@@ -117,25 +139,24 @@ class EndpointsController:
     async def _sync(self, key: Key) -> None:
         service, current = self._services.get(key), self._endpoints.get(key)
         if service is None:
+            self._triggers.forget(key)
             await self._delete(key)
         elif selects(service) and (rest := self._pace.rests(key)):
             self._controller.queue.add_after(key, rest)
         elif selects(service):
-            subsets = plan_subsets(service, self._selection.pods(service))
-            await self._write(service, current, subsets, endpoints_labels(service))
+            pods = self._selection.pods(service)
+            trigger = self._triggers.observe(service, pods)
+            planned = plan_subsets(service, pods)
+            subsets = truncated(planned)
+            await self._write(service, current, _with_content(service, current, subsets, subsets != planned), trigger)
 
-    async def _write(
-        self, service: Object, current: Object | None, subsets: list[Object], labels: dict[str, str]
-    ) -> None:
+    async def _write(self, service: Object, current: Object | None, wanted: Object, trigger: str) -> None:
         try:
             if current is None:
-                metadata = {'namespace': service['metadata']['namespace'], 'name': service['metadata']['name']}
-                body = {'metadata': metadata | {'labels': labels}} | ({'subsets': subsets} if subsets else {})
-                await self._client.create(ENDPOINTS, {'apiVersion': 'v1', 'kind': 'Endpoints'} | body)
-            elif subsets != (current.get('subsets') or []) or labels != current['metadata'].get('labels'):
-                metadata = current['metadata'] | {'labels': labels}
-                await self._client.update(ENDPOINTS, current | {'metadata': metadata, 'subsets': subsets})
-                self._pace.worked(key_of(service), _size(subsets))
+                await self._client.create(ENDPOINTS, stamped(wanted, trigger))
+            elif _content(wanted) != _content(current):
+                await self._client.update(ENDPOINTS, stamped(wanted, trigger))
+                self._pace.worked(key_of(service), _size(wanted['subsets']))
         except ApiError as error:
             if error.code != 409:
                 name = '/'.join(key_of(service))

@@ -21,13 +21,17 @@ from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
 from netkube.controllers.expectations import Expectations
 from netkube.controllers.servicepods import Port
+from netkube.controllers.sliceowner import MANAGED_BY, SERVICE_NAME, owner_of
+from netkube.controllers.triggertime import TRIGGER_TIME
 
-SERVICE_NAME = 'kubernetes.io/service-name'
-MANAGED_BY = 'endpointslice.kubernetes.io/managed-by'
 MANAGER = 'endpointslicemirroring-controller.k8s.io'
 SKIP = 'endpointslice.kubernetes.io/skip-mirror'
 LEADER = 'control-plane.alpha.kubernetes.io/leader'  # an annotation: the Endpoints are somebody's lock
-LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration'
+NOT_MIRRORED = (TRIGGER_TIME, 'kubectl.kubernetes.io/last-applied-configuration')  # annotations
+TOO_MANY = (
+    'A max of {} addresses can be mirrored to EndpointSlices per Endpoints subset. {} addresses were skipped'
+)
+MIRRORED = 'mirrored-endpoints'  # an index
 MAX_ENDPOINTS = 1000  # in a slice, and of a subset: what is beyond is not mirrored
 
 Shape = tuple[str, tuple[Port, ...]]  # what all endpoints of a slice share: the address type and the ports
@@ -56,7 +60,7 @@ def plan_mirror(endpoints: Object, existing: Iterable[Object]) -> MirrorPlan:
         free[_shape_of(each)].append(each)
     create, update = [], []
     for shape, content in _grouped(endpoints).items():
-        wanted = _render_slice(endpoints, shape, content)
+        wanted = _render_slice(endpoints, shape, content[:MAX_ENDPOINTS])
         if not free[shape]:
             create.append(wanted)
         elif changed := _rewritten(free[shape].pop(0), wanted):
@@ -70,7 +74,20 @@ def _grouped(endpoints: Object) -> dict[Shape, list[Object]]:
         ports = tuple(sorted(map(_port, subset.get('ports') or ())))
         for endpoint, family in _endpoints(subset):
             grouped[family, ports].append(endpoint)
-    return {shape: content[:MAX_ENDPOINTS] for shape, content in grouped.items()}
+    return {shape: _without_repeated(content) for shape, content in grouped.items()}
+
+
+def _without_repeated(content: list[Object]) -> list[Object]:
+    """An address counts once, and as ready if it is so anywhere."""
+    found: dict[str, Object] = {}
+    for endpoint in sorted(content, key=lambda each: not each['conditions']['ready']):
+        found.setdefault(endpoint['addresses'][0], endpoint)
+    return list(found.values())
+
+
+def count_skipped(endpoints: Object) -> int:
+    """The addresses beyond what a slice holds."""
+    return sum(max(0, len(content) - MAX_ENDPOINTS) for content in _grouped(endpoints).values())
 
 
 def _endpoints(subset: Object) -> Iterator[tuple[Object, str]]:
@@ -92,7 +109,7 @@ def _shape_of(each: Object) -> Shape:
 def _render_slice(endpoints: Object, shape: Shape, content: list[Object]) -> Object:
     metadata, (family, ports) = endpoints['metadata'], shape
     labels = {**(metadata.get('labels') or {}), SERVICE_NAME: metadata['name'], MANAGED_BY: MANAGER}
-    annotations = {key: value for key, value in (metadata.get('annotations') or {}).items() if key != LAST_APPLIED}
+    annotations = {key: value for key, value in (metadata.get('annotations') or {}).items() if key not in NOT_MIRRORED}
     return {
         'apiVersion': ENDPOINTSLICES.api_version,
         'kind': ENDPOINTSLICES.kind,
@@ -118,28 +135,21 @@ def _rewritten(current: Object, wanted: Object) -> Object | None:
     return current | {'metadata': current['metadata'] | metadata, 'endpoints': wanted['endpoints']}
 
 
-def mirrored_endpoints(each: Object) -> Iterable[Key]:
-    """The Endpoints of a slice that this controller manages."""
-    labels = each['metadata'].get('labels') or {}
-    if labels.get(MANAGED_BY) == MANAGER and labels.get(SERVICE_NAME):
-        return ((each['metadata']['namespace'], labels[SERVICE_NAME]),)
-    return ()
-
-
 class EndpointSliceMirroringController:
     component = 'endpointslice-mirroring-controller'
 
     def __init__(self, informers: Informers, recorder: EventRecorder, now: Callable[[], datetime] = utc_now) -> None:
         self._client = informers.client
+        self._recorder = recorder
         self._services = informers[SERVICES]
         self._endpoints = informers[ENDPOINTS]
         self._slices = informers[ENDPOINTSLICES]
-        self._slices.add_index('mirrored-endpoints', mirrored_endpoints)
+        self._slices.add_index(MIRRORED, owner_of(MANAGER))
         self._expectations = Expectations(self._slices)
         self._controller = Controller('endpointslicemirroring', informers, self._sync)
         self._controller.watch(ENDPOINTS)
         self._controller.watch(SERVICES)
-        self._controller.watch(ENDPOINTSLICES, mirrored_endpoints)
+        self._controller.watch(ENDPOINTSLICES, owner_of(MANAGER))
 
     async def run(self) -> None:
         await self._controller.run()
@@ -147,11 +157,14 @@ class EndpointSliceMirroringController:
     async def _sync(self, key: Key) -> None:
         if not self._expectations.satisfied(key):
             return
-        endpoints, existing = self._endpoints.get(key), self._slices.by_index('mirrored-endpoints', key)
+        endpoints, existing = self._endpoints.get(key), self._slices.by_index(MIRRORED, key)
         if endpoints is None or not is_mirrored(endpoints, self._services.get(key)):
             plan = MirrorPlan(delete=tuple(existing))
         else:
             plan = plan_mirror(endpoints, existing)
+            if (plan.create or plan.update) and (skipped := count_skipped(endpoints)):
+                text = TOO_MANY.format(MAX_ENDPOINTS, skipped)
+                self._recorder.event(endpoints, 'Warning', 'TooManyAddressesToMirror', text)
         for each in plan.create:
             self._expectations.wrote(key, await self._client.create(ENDPOINTSLICES, each))
         for each in plan.update:

@@ -23,6 +23,7 @@ from netkube.controllers.servicepods import (
 )
 
 MAX_ENDPOINTS = 100  # in a slice
+CLOSE = ('PreferClose', 'PreferSameZone', 'PreferSameNode')  # trafficDistribution; PreferClose is the old name
 
 Ports = tuple[Port, ...]
 Endpoints = dict[str, Object]  # by the uid of the Pod
@@ -36,7 +37,7 @@ class SlicePlan(msgspec.Struct, frozen=True):
     delete: list[Object] = msgspec.field(default_factory=list)
 
 
-def render_endpoint(service: Object, pod: Object, addresses: Sequence[str]) -> Object:
+def render_endpoint(service: Object, pod: Object, addresses: Sequence[str], zone: str = '') -> Object:
     serving, terminating = is_ready(pod), 'deletionTimestamp' in pod['metadata']
     publish_all = bool(service['spec'].get('publishNotReadyAddresses'))
     endpoint: Object = {
@@ -51,17 +52,36 @@ def render_endpoint(service: Object, pod: Object, addresses: Sequence[str]) -> O
     if pod['spec'].get('nodeName'):
         endpoint['nodeName'] = pod['spec']['nodeName']
     name = hostname(service, pod)
-    return endpoint | ({'hostname': name} if name else {})
+    endpoint |= ({'hostname': name} if name else {}) | ({'zone': zone} if zone else {})
+    hints = render_hints(service['spec'].get('trafficDistribution') or '', endpoint)
+    return endpoint | ({'hints': hints} if hints else {})
 
 
-def desired_endpoints(service: Object, pods: Iterable[Object], family: str) -> dict[Ports, Endpoints]:
-    """Grouped by the ports the Pods offer: Pods whose named ports have different numbers need different slices."""
+def render_hints(distribution: str, endpoint: Object) -> Object:
+    """From where a ready endpoint is best reached. Source: k8s.io/endpointslice/trafficdist."""
+    if distribution not in CLOSE or not endpoint['conditions']['ready']:
+        return {}
+    hints: Object = {'forZones': [{'name': endpoint['zone']}]} if endpoint.get('zone') else {}
+    if distribution == 'PreferSameNode' and endpoint.get('nodeName'):
+        hints['forNodes'] = [{'name': endpoint['nodeName']}]
+    return hints
+
+
+def desired_endpoints(
+    service: Object, pods: Iterable[Object], family: str, zones: Mapping[str, str]
+) -> dict[Ports, Endpoints]:
+    """Grouped by the ports the Pods offer: Pods whose named ports have different numbers need different slices.
+
+    ``zones``: by Node. A Pod whose Node is not there is left out, unless its address is to be published anyway.
+    """
+    publish_all = bool(service['spec'].get('publishNotReadyAddresses'))
     desired: dict[Ports, Endpoints] = defaultdict(dict)
     for pod in pods:
-        addresses = addresses_of(pod, family) if has_endpoint(pod) else []
-        if addresses:
-            ports = resolve_ports(service, pod)
-            desired[ports][pod['metadata']['uid']] = render_endpoint(service, pod, addresses)
+        node = pod['spec'].get('nodeName') or ''
+        reachable = has_endpoint(pod) and (not node or node in zones or publish_all)
+        if reachable and (addresses := addresses_of(pod, family)):
+            endpoint = render_endpoint(service, pod, addresses, zones.get(node, ''))
+            desired[resolve_ports(service, pod)][pod['metadata']['uid']] = endpoint
     return dict(desired)
 
 

@@ -10,18 +10,17 @@ import argparse
 import contextlib
 import logging
 import os
-import socket
 import sys
 from collections.abc import Sequence
 
-from netkube.dns.sockets import open_sockets
+from netkube.dns.sockets import Sockets, open_sockets
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='python -m netkube.dns', description='The resolver of a netkube cluster.')
     parser.add_argument('--api-socket', required=True, help="the API server's unix socket")
     parser.add_argument('--netns', help='the network namespace to listen in (default: its own)')
-    parser.add_argument('--listen', required=True, help='the addresses to listen on, with commas between')
+    parser.add_argument('--listen', required=True, type=_addresses, help='the addresses to listen on: A or A,B')
     parser.add_argument('--port', type=int, default=53)
     parser.add_argument('--cluster-domain', default='cluster.local')
     parser.add_argument('--resolv-conf', default='/etc/resolv.conf', help='names the nameservers to forward to')
@@ -29,29 +28,36 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _addresses(text: str) -> list[str]:
+    return text.split(',')
+
+
 def main(arguments: Sequence[str]) -> None:
     options = parse_arguments(arguments)
     logging.basicConfig(level=logging.INFO, format='%(asctime)s %(levelname)s %(name)s: %(message)s')
-    addresses = options.listen.split(',')
-    run(options, addresses, [open_sockets(options.netns, address, options.port) for address in addresses])
+    run(options, open_sockets(options.netns, options.listen, options.port))
 
 
-def run(options: argparse.Namespace, addresses: list[str], sockets: list[tuple[socket.socket, socket.socket]]) -> None:
+def run(options: argparse.Namespace, sockets: Sockets) -> None:
     import asyncio
 
+    from netkube.client.events import EventRecorder
     from netkube.client.http import Endpoint, HttpClient
     from netkube.client.informer import Informers
+    from netkube.dns.resolvconf import ResolvConf
     from netkube.dns.resolver import Resolver
     from netkube.dns.server import serve
-    from netkube.dns.upstream import ResolvConf, Upstream
+    from netkube.dns.upstream import Upstream
     from netkube.dns.zone import Zone
 
-    upstream = Upstream(ResolvConf(options.resolv_conf, excluded=frozenset(addresses)))
+    client = HttpClient(Endpoint(socket_path=options.api_socket))
+    upstream = Upstream(ResolvConf(options.resolv_conf, excluded=frozenset(options.listen)))
     asyncio.run(
         serve(
-            Resolver(Zone(options.cluster_domain, addresses[0]), upstream),
-            Informers(HttpClient(Endpoint(socket_path=options.api_socket))),
+            Resolver(Zone(options.cluster_domain, options.listen), upstream),
+            Informers(client),
             sockets,
+            EventRecorder(client, 'netkube-dns'),
             on_ready=lambda: announce(options.ready_fd),
         )
     )

@@ -71,7 +71,12 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Elsewhere(msgspec.Struct, frozen=True):
-    """Not ours: to be asked of the machine's nameservers, as it is."""
+    """Not ours: to be asked of other nameservers, as it is.
+
+    What they say may be kept while ``lasting``; not of an address, which may be the cluster's in the next moment.
+    """
+
+    lasting: bool = False
 
 
 class Continue(msgspec.Struct, frozen=True):
@@ -90,7 +95,7 @@ def answer(query: dns.message.Message, zone: Zone, *, synced: bool) -> Answer | 
     name = labels_of(question.name)
     address = parse_reverse_name(name)
     if not zone.contains(name) and address is None:
-        return Elsewhere()
+        return Elsewhere(_is_repeatable(query))
     if not synced:
         return Answer(_response(query, dns.rcode.SERVFAIL))
     if address is None:

@@ -1,7 +1,7 @@
 """Encoded answers by the query's bytes.
 
-Key and value both lack the message id: two queries that differ only in it have the same answer. What clients ask
-from outside the cluster domain is not kept here (the machine's own nameservers keep it, and know its TTL).
+Key and value both lack the message id: two queries that differ only in it have the same answer. Only of the cluster's
+own names: those answers are true until something changes, all others until a time (netkube.dns.foreigncache).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ class _Generation:
     def __init__(self) -> None:
         self.answers: dict[bytes, bytes] = {}
         self.variants: dict[bytes, deque[bytes]] = {}
-        self.keys: defaultdict[Cell, set[bytes]] = defaultdict(set)
+        self.keys: defaultdict[Cell, list[bytes]] = defaultdict(list)  # lists: sets are three times as large
 
     def depend(self, key: bytes, cells: Iterable[Cell]) -> None:
         for cell in cells:
-            self.keys[cell].add(key)
+            self.keys[cell].append(key)
 
     def drop(self, cells: Iterable[Cell]) -> None:
         for cell in cells:
@@ -42,7 +42,7 @@ class WireCache:
     with several addresses, whose order changes from one query to the next (as with CoreDNS's loadbalance).
     """
 
-    def __init__(self, capacity: int = 16384) -> None:
+    def __init__(self, capacity: int = 32768) -> None:
         self._capacity = capacity // 2
         self.clear()
 
@@ -59,8 +59,10 @@ class WireCache:
     def put_variant(self, key: bytes, answer: bytes, cells: Iterable[Cell]) -> None:
         """One of the forms of an answer; ``find`` gives none until there are ``VARIANTS``, then each in turn."""
         generation = self._with_room()
-        generation.variants.setdefault(key, deque(maxlen=VARIANTS)).append(answer)
-        generation.depend(key, cells)
+        if key not in generation.variants:
+            generation.variants[key] = deque(maxlen=VARIANTS)
+            generation.depend(key, cells)
+        generation.variants[key].append(answer)
 
     def find(self, key: bytes) -> bytes | None:
         for generation in (self._young, self._old):
@@ -73,6 +75,9 @@ class WireCache:
     def drop(self, cells: Iterable[Cell]) -> None:
         for generation in (self._young, self._old):
             generation.drop(cells)
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
 
     def _with_room(self) -> _Generation:
         if len(self._young) >= self._capacity:

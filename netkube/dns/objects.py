@@ -1,13 +1,15 @@
 """What DNS needs of Services, EndpointSlices and Namespaces: frozen views, parsed once at the edge.
 
-The resolver keeps a view for each object of the cluster, so they are small: tuples and interned strings.
+The resolver keeps a view for each object of the cluster, so they are small: tuples and interned strings, the ports
+of all Services of a kind once, and nothing that the garbage collector has to visit.
 """
 
 from __future__ import annotations
 
+import functools
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -18,7 +20,7 @@ SERVICE_NAME_LABEL = 'kubernetes.io/service-name'
 FAMILIES = {'IPv4': socket.AF_INET, 'IPv6': socket.AF_INET6}
 
 
-class Port(msgspec.Struct, frozen=True):
+class Port(msgspec.Struct, frozen=True, gc=False):
     """``name`` is '' for an unnamed port, ``protocol`` is in lower case as in SRV names."""
 
     name: str
@@ -26,7 +28,7 @@ class Port(msgspec.Struct, frozen=True):
     number: int
 
 
-class ServiceView(msgspec.Struct, frozen=True):
+class ServiceView(msgspec.Struct, frozen=True, gc=False):
     """``addresses`` are the cluster IPs in canonical text; none for a headless or an ExternalName Service."""
 
     namespace: str
@@ -38,15 +40,20 @@ class ServiceView(msgspec.Struct, frozen=True):
     publish_not_ready: bool = False
 
 
-class Endpoint(msgspec.Struct, frozen=True):
-    """One address; ``hostname`` as set in the EndpointSlice, or the address with dashes."""
+class Endpoint(msgspec.Struct, frozen=True, gc=False):
+    """One address; ``given_name`` is the hostname that the EndpointSlice sets, '' without one."""
 
     address: str
-    hostname: str
+    given_name: str
     ready: bool
 
+    @property
+    def hostname(self) -> str:
+        """Its name below the Service's: what is set, or the address with dashes."""
+        return self.given_name or self.address.replace('.', '-').replace(':', '-')
 
-class SliceView(msgspec.Struct, frozen=True):
+
+class SliceView(msgspec.Struct, frozen=True, gc=False):
     """An EndpointSlice of the Service ``namespace/service``."""
 
     namespace: str
@@ -77,7 +84,7 @@ def parse_service(service: Mapping[str, Any]) -> ServiceView:
         namespace=sys.intern(metadata['namespace']),
         name=sys.intern(metadata['name']),
         addresses=tuple(canonical_address(address) for address in addresses if address not in ('', 'None')),
-        ports=tuple(_parse_port(port) for port in spec.get('ports') or ()),
+        ports=_parse_ports(spec.get('ports') or ()),
         headless='None' in addresses,
         external_name=spec['externalName'].rstrip('.') if external else '',
         publish_not_ready=bool(spec.get('publishNotReadyAddresses')),
@@ -100,19 +107,25 @@ def parse_slice(endpoint_slice: Mapping[str, Any]) -> SliceView | None:
             for endpoint in endpoint_slice.get('endpoints') or ()
             for address in endpoint['addresses']
         ),
-        ports=tuple(_parse_port(port) for port in endpoint_slice.get('ports') or () if port.get('port')),
+        ports=_parse_ports(port for port in endpoint_slice.get('ports') or () if port.get('port')),
     )
 
 
 def _parse_endpoint(endpoint: Mapping[str, Any], address: str) -> Endpoint:
     """A missing ``ready`` means ready (discovery/v1, EndpointConditions)."""
-    hostname = endpoint.get('hostname') or address.replace('.', '-').replace(':', '-')
     ready = (endpoint.get('conditions') or {}).get('ready')
-    return Endpoint(address, hostname.lower(), ready is None or ready)
+    return Endpoint(address, (endpoint.get('hostname') or '').lower(), ready is None or ready)
 
 
-def _parse_port(port: Mapping[str, Any]) -> Port:
-    return Port(sys.intern(port.get('name') or ''), sys.intern(port.get('protocol', 'TCP').lower()), port['port'])
+def _parse_ports(ports: Iterable[Mapping[str, Any]]) -> tuple[Port, ...]:
+    return _interned(
+        tuple(Port(port.get('name') or '', port.get('protocol', 'TCP').lower(), port['port']) for port in ports)
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _interned(ports: tuple[Port, ...]) -> tuple[Port, ...]:
+    return ports
 
 
 def stripped(parse: Callable[[Object], Any]) -> Callable[[Object], Object]:

@@ -1,4 +1,4 @@
-"""The resolver's two sockets.
+"""The resolver on its sockets.
 
 UDP is as short as Python allows: several datagrams a wake-up, one dictionary look-up each. TCP (RFC 7766): length
 prefixes, several queries on one connection, answered as they become ready.
@@ -7,19 +7,24 @@ prefixes, several queries on one connection, answered as they become ready.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any
 
+from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
+from netkube.dns.configuration import Configuration
+from netkube.dns.datagrams import PLACE, Batch
+from netkube.dns.probes import Pages
 from netkube.dns.resolver import Resolver
+from netkube.dns.sockets import Sockets
 
 log = logging.getLogger(__name__)
 
-BATCH = 64  # datagrams a wake-up, then others get their turn
-DATAGRAM_BYTES = 4096  # a longer query is cut, and then refused as malformed
+BATCH, ROUNDS = 32, 4  # datagrams at a time, and times a wake-up; then others get their turn
 MAX_CONNECTIONS = 256  # with those to upstream, well below the usual limit of 1024 open files
 MAX_PIPELINED = 16
 IDLE_SECONDS = 10.0
@@ -31,6 +36,7 @@ class UdpServer:
     def __init__(self, sock: socket.socket, resolver: Resolver) -> None:
         self._socket = sock
         self._resolver = resolver
+        self._batch = Batch(sock, BATCH)
         self._waiting: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -42,20 +48,34 @@ class UdpServer:
             task.cancel()
 
     def _receive(self) -> None:
-        """The hot path: nothing that a hit does not need."""
-        receive, send, find = self._socket.recvfrom, self._socket.sendto, self._resolver.udp.cache.get
+        """More often than not more have come while some were answered, and asking costs less than a wake-up."""
         try:
-            for _ in range(BATCH):
-                query, client = receive(DATAGRAM_BYTES)
-                answer = find(query[2:])
-                if answer is not None:
-                    send(query[:2] + answer, client)
-                else:
-                    self._resolve(query, client)
-        except BlockingIOError:
-            pass  # all are answered; or the way back is full, then that client asks again
+            for _ in range(ROUNDS):
+                count = self._batch.receive()
+                if not count:
+                    return
+                self._answer(count)
         except OSError as error:
-            log.debug('datagram: %s', error)
+            log.debug('datagrams: %s', error)
+
+    def _answer(self, count: int) -> None:
+        """The hot path: nothing that a hit does not need. What is known goes back in runs, the rest one by one."""
+        batch, find, seen = self._batch, self._resolver.udp.cache.get, self._resolver.udp.counts.hits
+        places, lengths, answer_lengths = batch.places, batch.lengths, batch.answer_lengths
+        start = place = 0
+        for i in range(count):
+            answer = find(bytes(places[place + 2 : place + lengths[i]]))
+            if answer is not None:
+                places[place + 2 : place + 2 + len(answer)] = answer
+                answer_lengths[i] = len(answer) + 2
+                seen[answer[1]] += 1
+            else:
+                batch.answer(start, i)
+                start = i + 1
+                self._resolve(bytes(places[place : place + lengths[i]]), batch.client(i))
+                find = self._resolver.udp.cache.get  # what was just found may have made room
+            place += PLACE
+        batch.answer(start, count)
 
     def _resolve(self, query: bytes, client: Any) -> None:
         answer = self._resolver.resolve(query, self._resolver.udp)
@@ -77,16 +97,15 @@ class UdpServer:
 
 
 class TcpServer:
-    """Answers on a listening TCP socket."""
+    """Answers on listening TCP sockets, which share the limit of connections."""
 
-    def __init__(self, sock: socket.socket, resolver: Resolver, idle_seconds: float = IDLE_SECONDS) -> None:
-        self._socket = sock
+    def __init__(self, resolver: Resolver, idle_seconds: float = IDLE_SECONDS) -> None:
         self._resolver = resolver
         self._idle_seconds = idle_seconds
         self._connections = 0
 
-    async def run(self) -> None:
-        server = await asyncio.start_server(self._accept, sock=self._socket)
+    async def run(self, listener: socket.socket) -> None:
+        server = await asyncio.start_server(self._accept, sock=listener)
         async with server:
             await server.serve_forever()
 
@@ -129,26 +148,28 @@ class TcpServer:
 
 
 async def serve(
-    resolver: Resolver, informers: Informers, sockets: Sequence[tuple[socket.socket, socket.socket]],
-    on_ready: Callable[[], None],
-) -> None:  # fmt: skip
-    """Until SIGTERM or SIGINT, on pairs of a UDP and a TCP socket.
-
-    ``on_ready`` is called once the zone is known, so answers are complete.
-    """
+    resolver: Resolver, informers: Informers, sockets: Sockets, recorder: EventRecorder, on_ready: Callable[[], None]
+) -> None:
+    """Until SIGTERM or SIGINT. ``on_ready`` is called once the zone is known, so answers are complete."""
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     resolver.follow(informers)
-    datagrams = [UdpServer(udp, resolver) for udp, _ in sockets]
-    for server in datagrams:
-        server.start()
+    Configuration(resolver, recorder).follow(informers)
+    datagrams = [UdpServer(sock, resolver) for sock in sockets.udp]
+    streams = TcpServer(resolver)
+    pages = Pages({'/health': resolver.health, '/ready': resolver.ready, '/metrics': resolver.metrics})
     async with asyncio.TaskGroup() as tasks:
-        running = [
-            *(tasks.create_task(TcpServer(tcp, resolver).run()) for _, tcp in sockets),
-            tasks.create_task(informers.run()),
-            tasks.create_task(_announce(resolver, informers, on_ready)),
-        ]
+        for server in datagrams:
+            server.start()
+        bodies = (
+            *(streams.run(sock) for sock in sockets.tcp),
+            *(pages.run(sock) for sock in sockets.probes),
+            informers.run(),
+            recorder.run(),
+            _announce(resolver, informers, on_ready),
+        )
+        running = [tasks.create_task(body) for body in bodies]
         await ended.wait()
         for task in running:
             task.cancel()
@@ -158,5 +179,6 @@ async def serve(
 
 async def _announce(resolver: Resolver, informers: Informers, on_ready: Callable[[], None]) -> None:
     await informers.synced()
+    gc.freeze()  # what is known now stays: going through all of it again and again is milliseconds each time
     resolver.synced.set()
     on_ready()

@@ -1,32 +1,34 @@
-"""Names that are not the cluster's: asked of the machine's own nameservers.
+"""Names that are not the cluster's: who is asked, in which order, and how long.
 
-Queries go on byte for byte, only their id is our own; so a client's EDNS options reach the nameserver. Each has
-a socket of its own, connected to that nameserver, on a source port that the kernel picks at random (RFC 5452).
-Answers are not cached: the machine's nameserver usually does that.
+A nameserver that does not answer is asked last from then on, and looked after in the background until it answers
+again; so one that is dead costs one question its patience, not each of them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
-import socket
-from collections.abc import Awaitable, Callable, Iterable
+import time
+from collections.abc import Awaitable, Callable
 
-from netkube.dns.objects import canonical_address
+from netkube.dns.exchange import Nameserver, exchange, exchange_udp, question_labels
+from netkube.dns.forwarding import Forwarding
+from netkube.dns.metrics import ForwardMetrics
+from netkube.dns.records import Labels
+from netkube.dns.resolvconf import ResolvConf
 
 log = logging.getLogger(__name__)
 
-HEADER = 12
-PORT = 53
-MAX_NAMESERVERS = 3  # as glibc: MAXNS
 BUDGET_SECONDS = 4.0  # for one question; stub resolvers give up after 5
 MIN_TRIES = 2
 MAX_IN_FLIGHT = 400  # each is one file descriptor
+MAX_IN_FLIGHT_EACH = 200  # of one domain: a dead nameserver must not keep the others from being asked
 UNHELPFUL = (2, 4, 5)  # SERVFAIL, NOTIMP, REFUSED: another nameserver may do better
+PROBE = b'\1\0\0\1\0\0\0\0\0\0\0\0\2\0\1'  # . IN NS, without its id
+PROBE_SECONDS = 1.0  # patience with a probe, and the time between two of them
 
-Exchange = Callable[[str, bytes], Awaitable[bytes]]
+Exchange = Callable[[Nameserver, bytes], Awaitable[bytes]]
 
 
 class UpstreamError(Exception):
@@ -37,60 +39,66 @@ class Overloaded(UpstreamError):
     """Too many questions are waiting already."""
 
 
-class ResolvConf:
-    """The nameservers of a resolv.conf(5), read again when the file changes; none if there is no file.
+class Health:
+    """Which nameservers have not answered lately."""
 
-    ``excluded``: our own addresses, as asking them would never end.
-    """
+    def __init__(self, metrics: ForwardMetrics, clock: Callable[[], float]) -> None:
+        self._metrics, self._clock = metrics, clock
+        self._probe_at: dict[Nameserver, float] = {}  # of those that are down
+        self._probes: set[asyncio.Task[None]] = set()
 
-    def __init__(self, path: str, excluded: frozenset[str] = frozenset()) -> None:
-        self.path, self.excluded = path, excluded
-        self._stamp: tuple[int, int, int] | None = None
-        self._nameservers: tuple[str, ...] = ()
+    def in_order(self, nameservers: tuple[Nameserver, ...]) -> list[Nameserver]:
+        """As configured, those that are down behind the others. Looks after them, if it is time."""
+        for nameserver in nameservers:
+            if self._clock() >= self._probe_at.get(nameserver, float('inf')):
+                self._start_probe(nameserver)
+        return sorted(nameservers, key=self._probe_at.__contains__)
 
-    def nameservers(self) -> tuple[str, ...]:
-        stamp = self._read_stamp()
-        if stamp != self._stamp:
-            self._nameservers = self._read() if stamp else ()
-            self._stamp = stamp
-        return self._nameservers
+    def answered(self, nameserver: Nameserver) -> None:
+        if self._probe_at.pop(nameserver, None) is not None:
+            log.info('nameserver %s answers again', nameserver)
 
-    def _read_stamp(self) -> tuple[int, int, int] | None:
+    def failed(self, nameserver: Nameserver, error: BaseException) -> None:
+        if nameserver not in self._probe_at:
+            log.warning('nameserver %s does not answer: %r', nameserver, error)
+        self._probe_at[nameserver] = self._clock() + PROBE_SECONDS
+
+    def _start_probe(self, nameserver: Nameserver) -> None:
+        self._probe_at[nameserver] = self._clock() + 2 * PROBE_SECONDS
+        probe = asyncio.create_task(self._probe(nameserver))
+        self._probes.add(probe)
+        probe.add_done_callback(self._probes.discard)
+
+    async def _probe(self, nameserver: Nameserver) -> None:
         try:
-            status = os.stat(self.path)
-        except FileNotFoundError:
-            return None
-        return status.st_ino, status.st_mtime_ns, status.st_size
-
-    def _read(self) -> tuple[str, ...]:
-        with open(self.path, encoding='utf-8', errors='replace') as lines:
-            return tuple(parse_nameservers(lines, self.excluded))
-
-
-def parse_nameservers(lines: Iterable[str], excluded: frozenset[str] = frozenset()) -> list[str]:
-    """The addresses of the ``nameserver`` lines; glibc uses the first three, and 127.0.0.1 is not implied here."""
-    fields = (line.split() for line in lines)
-    addresses = [words[1] for words in fields if len(words) > 1 and words[0] == 'nameserver' and _is_address(words[1])]
-    return [address for address in dict.fromkeys(addresses) if address not in excluded][:MAX_NAMESERVERS]
-
-
-def _is_address(text: str) -> bool:
-    try:
-        canonical_address(text.partition('%')[0])
-    except ValueError:
-        log.warning('resolv.conf: %r is not an address', text)
-        return False
-    return True
+            async with asyncio.timeout(PROBE_SECONDS):
+                await exchange_udp(nameserver, secrets.token_bytes(2) + PROBE)
+        except OSError as error:
+            self._metrics.failed_probes[str(nameserver)] += 1
+            self.failed(nameserver, error)
+        else:
+            self.answered(nameserver)
 
 
 class Upstream:
-    """``ask`` forwards one query. It starts with the nameserver that answered last."""
+    """``ask`` forwards one query: to the nameservers of the longest stub domain it is in, or to those for all."""
 
-    def __init__(self, resolv_conf: ResolvConf, budget_seconds: float = BUDGET_SECONDS) -> None:
+    def __init__(
+        self,
+        resolv_conf: ResolvConf,
+        budget_seconds: float = BUDGET_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.forwarding = Forwarding()
+        self.metrics = ForwardMetrics()
         self._resolv_conf = resolv_conf
         self._budget = budget_seconds
-        self._in_flight = 0
-        self._answered_last = ''
+        self._health = Health(self.metrics, clock)
+        self._in_flight: dict[Labels, int] = {}  # by stub domain, () for all others
+
+    @property
+    def own_addresses(self) -> frozenset[str]:
+        return self._resolv_conf.excluded
 
     async def ask_udp(self, query: bytes) -> bytes:
         """The answer, perhaps with TC set. UpstreamError within the budget."""
@@ -101,99 +109,57 @@ class Upstream:
         return await self._ask(query, exchange)
 
     async def _ask(self, query: bytes, exchange: Exchange) -> bytes:
-        if self._in_flight >= MAX_IN_FLIGHT:
-            raise Overloaded(f'{self._in_flight} questions are waiting already')
-        self._in_flight += 1
+        domain = self._stub_domain(question_labels(query))
+        waiting = self._in_flight.get(domain, 0)
+        if waiting >= MAX_IN_FLIGHT_EACH or sum(self._in_flight.values()) >= MAX_IN_FLIGHT:
+            self.metrics.rejected += 1
+            raise Overloaded(f'{waiting} questions are waiting already')
+        self._in_flight[domain] = waiting + 1
         try:
             own_id = secrets.token_bytes(2)
-            answer = await self._try_all(own_id + query[2:], exchange)
+            answer = await self._try_all(self.nameservers_in_order(domain), own_id + query[2:], exchange)
             return query[:2] + answer[2:]
         finally:
-            self._in_flight -= 1
+            self._in_flight[domain] -= 1
+            if not self._in_flight[domain]:
+                del self._in_flight[domain]
 
-    async def _try_all(self, query: bytes, exchange: Exchange) -> bytes:
-        nameservers = self._by_preference()
-        tries = max(len(nameservers), MIN_TRIES)
+    def _stub_domain(self, name: Labels) -> Labels:
+        """The longest one that the name is in; () if it is in none."""
+        stubs = self.forwarding.stub_domains
+        return next((name[i:] for i in range(len(name)) if name[i:] in stubs), ()) if stubs else ()
+
+    def nameservers_in_order(self, domain: Labels = ()) -> list[Nameserver]:
+        """Of a stub domain, or of all others; those that do not answer come last."""
+        stubs, upstreams = self.forwarding.stub_domains, self.forwarding.upstreams
+        return self._health.in_order(stubs.get(domain) or upstreams or self._resolv_conf.nameservers())
+
+    async def _try_all(self, ordered: list[Nameserver], query: bytes, exchange: Exchange) -> bytes:
+        tries = max(len(ordered), MIN_TRIES)
         unhelpful: bytes | None = None
-        for nameserver in (nameservers * MIN_TRIES)[:tries]:
-            try:
-                async with asyncio.timeout(self._budget / tries):
-                    answer = await exchange(nameserver, query)
-            except (OSError, EOFError) as error:  # TimeoutError is an OSError
-                log.debug('nameserver %s: %r', nameserver, error)
+        for nameserver in (ordered * MIN_TRIES)[:tries]:
+            answer = await self._try(nameserver, query, exchange, self._budget / tries)
+            if answer is None:
                 continue
             if answer[3] & 15 not in UNHELPFUL:
-                self._answered_last = nameserver
                 return answer
             unhelpful = answer
-            if len(nameservers) == 1:
+            if len(ordered) == 1:
                 break
         if unhelpful is None:
-            raise UpstreamError(f'no answer from {", ".join(nameservers) or "any nameserver: there is none"}')
+            names = ', '.join(map(str, ordered)) or 'any nameserver: there is none'
+            raise UpstreamError(f'no answer from {names}')
         return unhelpful
 
-    def _by_preference(self) -> tuple[str, ...]:
-        nameservers = self._resolv_conf.nameservers()
-        return tuple(sorted(nameservers, key=lambda nameserver: nameserver != self._answered_last))
-
-
-async def exchange(nameserver: str, query: bytes) -> bytes:
-    answer = await exchange_udp(nameserver, query)
-    return await exchange_tcp(nameserver, query) if answer[2] & 2 else answer
-
-
-async def exchange_udp(nameserver: str, query: bytes) -> bytes:
-    """Datagrams that do not answer this very question are ignored."""
-    loop = asyncio.get_running_loop()
-    with socket.socket(_family(nameserver), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as sock:
-        sock.connect(_socket_address(nameserver))
-        sock.send(query)
-        while True:
-            answer = await loop.sock_recv(sock, 65535)
-            if answers(query, answer):
-                return answer
-
-
-async def exchange_tcp(nameserver: str, query: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection(nameserver, PORT)
-    try:
-        writer.write(len(query).to_bytes(2, 'big') + query)
-        while True:
-            answer = await reader.readexactly(int.from_bytes(await reader.readexactly(2), 'big'))
-            if answers(query, answer):
-                return answer
-    finally:
-        writer.close()
-
-
-def answers(query: bytes, answer: bytes) -> bool:
-    """Whether ``answer`` is a response with the query's id and its question; letter case may differ."""
-    end = question_end(query)
-    return (
-        len(answer) >= end
-        and answer[:2] == query[:2]
-        and bool(answer[2] & 0x80)
-        and answer[4:6] == b'\0\1'
-        and answer[HEADER : end - 4].lower() == query[HEADER : end - 4].lower()
-        and answer[end - 4 : end] == query[end - 4 : end]
-    )
-
-
-def question_end(wire: bytes) -> int:
-    """The offset behind the first question of a well-formed query: labels, type and class."""
-    offset = HEADER
-    while wire[offset]:
-        offset += 1 + wire[offset]
-    return offset + 1 + 4
-
-
-def _family(address: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ':' in address else socket.AF_INET
-
-
-def _socket_address(address: str) -> tuple[str, int] | tuple[str, int, int, int]:
-    """``fe80::1%eth0``: a link-local nameserver carries its interface."""
-    if ':' not in address:
-        return address, PORT
-    host, _, interface = address.partition('%')
-    return host, PORT, 0, socket.if_nametoindex(interface) if interface else 0
+    async def _try(self, nameserver: Nameserver, query: bytes, exchange: Exchange, seconds: float) -> bytes | None:
+        """None when there is no answer in time."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await exchange(nameserver, query)
+        except (OSError, EOFError) as error:  # TimeoutError is an OSError
+            self._health.failed(nameserver, error)
+            return None
+        self._health.answered(nameserver)
+        self.metrics.observe(str(nameserver), answer[3] & 15, time.monotonic() - began)
+        return answer

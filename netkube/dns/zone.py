@@ -7,7 +7,7 @@ but views, so a change costs the same however large the zone is.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from netkube.api.meta import Key
@@ -22,7 +22,7 @@ View = TypeVar('View', ServiceView, SliceView)
 
 
 class AddressIndex:
-    """Addresses -> the Services that have something at that address."""
+    """Addresses -> the Services that have a name for that address."""
 
     def __init__(self) -> None:
         self._keys: dict[str, tuple[Key, ...]] = {}
@@ -44,13 +44,13 @@ class AddressIndex:
 
 
 class Zone:
-    """What the resolver knows of the cluster. ``domain`` is the cluster domain, ``address`` the resolver's own.
+    """What the resolver knows of the cluster. ``domain`` is the cluster domain, ``addresses`` the resolver's own.
 
     ``serial`` never changes while the process runs: nobody transfers this zone, and negative answers, which carry it,
     stay true until something they depend on changes.
     """
 
-    def __init__(self, domain: str, address: str, serial: int = 1) -> None:
+    def __init__(self, domain: str, addresses: Iterable[str], serial: int = 1) -> None:
         self.domain = tuple(domain.lower().rstrip('.').split('.'))
         self.origin = '.'.join(self.domain) + '.'
         self.soa = Record('SOA', (*self._names('ns.dns', 'hostmaster'), serial, 7200, 1800, 86400, TTL))
@@ -62,7 +62,7 @@ class Zone:
         self._fixed: Rows = {
             (): (self.soa, Record('NS', self._names('ns.dns'))),
             ('dns',): (),
-            ('ns', 'dns'): (address_record(canonical_address(address)),),
+            ('ns', 'dns'): tuple(address_record(canonical_address(address)) for address in addresses),
             ('dns-version',): (Record('TXT', (SCHEMA_VERSION,)),),
             ('svc',): (),
             ('pod',): (),
@@ -78,27 +78,39 @@ class Zone:
             self._namespaces.discard(name)
 
     def change_service(self, old: ServiceView | None, new: ServiceView | None) -> set[Cell]:
+        return self._change(old, new, self._set_service)
+
+    def change_slice(self, old: SliceView | None, new: SliceView | None) -> set[Cell]:
+        return self._change(old, new, self._set_slice)
+
+    def _change(
+        self, old: View | None, new: View | None, change: Callable[[View | None, View | None], None]
+    ) -> set[Cell]:
         if old == new:
             return set()
+        keys = {key_of_service(view) for view in (old, new) if view}
+        before: list[tuple[str, Key]] = [(address, key) for key in keys for address in self._named_addresses(key)]
+        change(old, new)
+        after: list[tuple[str, Key]] = [(address, key) for key in keys for address in self._named_addresses(key)]
+        if before != after:
+            for address, key in before:
+                self._addresses.discard(address, key)
+            for address, key in after:
+                self._addresses.add(address, key)
+        self._rows_of_last = None
+        return keys.union(address for address, _ in (*before, *after))
+
+    def _set_service(self, old: ServiceView | None, new: ServiceView | None) -> None:
         if old:
             del self._services[key_of_service(old)]
         if new:
             self._services[key_of_service(new)] = new
-        self._reindex(old, new)
-        keys = {key_of_service(view) for view in (old, new) if view}
-        slices = [view for key in keys for view in self._slices.get(key, ())]
-        return keys.union(*(_addresses_of(view) for view in (old, new, *slices) if view))
 
-    def change_slice(self, old: SliceView | None, new: SliceView | None) -> set[Cell]:
-        if old == new:
-            return set()
+    def _set_slice(self, old: SliceView | None, new: SliceView | None) -> None:
         if old:
             self._set_slices(key_of_service(old), [s for s in self._slices_like(old) if s.name != old.name])
         if new:
             self._set_slices(key_of_service(new), [*self._slices_like(new), new])
-        self._reindex(old, new)
-        keys = {key_of_service(view) for view in (old, new) if view}
-        return keys.union(*(_addresses_of(view) for view in (old, new) if view))
 
     def _slices_like(self, view: SliceView) -> tuple[SliceView, ...]:
         return self._slices.get(key_of_service(view), ())
@@ -109,12 +121,12 @@ class Zone:
         else:
             del self._slices[key]
 
-    def _reindex(self, old: View | None, new: View | None) -> None:
-        self._rows_of_last = None
-        for view, change in ((old, self._addresses.discard), (new, self._addresses.add)):
-            if view:
-                for address in _addresses_of(view):
-                    change(address, key_of_service(view))
+    def _named_addresses(self, key: Key) -> list[str]:
+        """The addresses whose names this Service may say: its own, or its endpoints' if it is headless."""
+        service = self._services.get(key)
+        if service is None or not service.headless:
+            return list(service.addresses) if service else []
+        return [endpoint.address for view in self._slices.get(key, ()) for endpoint in view.endpoints]
 
     # questions
 
@@ -142,7 +154,11 @@ class Zone:
     def cells(self, name: Labels) -> tuple[Cell, ...]:
         """What an answer about a name below the domain depends on, besides the Namespaces."""
         relative = name[: len(name) - len(self.domain)]
-        return ((relative[-2], relative[-3]),) if len(relative) > 2 and relative[-1] == 'svc' else ()
+        if len(relative) < 3 or relative[-1] != 'svc':
+            return ()
+        key = (relative[-2], relative[-3])
+        service = self._services.get(key)
+        return (key_of_service(service) if service else key,)  # its own strings: the cache keeps them
 
     def contains(self, name: Labels) -> bool:
         return name[-len(self.domain) :] == self.domain
@@ -161,10 +177,6 @@ class Zone:
         rows = service_records(service, self._slices.get(key, ()), self._origin_of(key)) if service else {}
         self._rows_of_last = (key, rows)
         return rows
-
-
-def _addresses_of(view: ServiceView | SliceView) -> Iterable[str]:
-    return view.addresses if isinstance(view, ServiceView) else (endpoint.address for endpoint in view.endpoints)
 
 
 def _pod_records(labels: Labels) -> tuple[Record, ...] | None:

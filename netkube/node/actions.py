@@ -73,6 +73,7 @@ class Actions:
         match action:
             case CreateSandbox():
                 await self._create_sandbox(record)
+                self._report_dns(record)
             case StartContainer():
                 await self._start_container(record, action)
             case StopContainer():
@@ -95,6 +96,11 @@ class Actions:
         if identity not in record.announced:
             record.announced.add(identity)
             self.event(record, type, reason, message, container)
+
+    def _report_dns(self, record: PodRecord) -> None:
+        if record.pod is not None:
+            for problem in self._m.sandboxes.dns_problems(record.pod):
+                self.event(record, 'Warning', 'DNSConfigForming', problem)
 
     # the sandbox
 

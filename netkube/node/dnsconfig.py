@@ -12,7 +12,7 @@ import msgspec
 
 from netkube.api.meta import Object
 
-MAX_NAMESERVERS, MAX_SEARCH_PATHS = 3, 32
+MAX_NAMESERVERS, MAX_SEARCH_PATHS, MAX_SEARCH_LENGTH = 3, 32, 2048  # as glibc, and the API's own limits
 HOSTNAME_LENGTH = 63
 
 HOSTS = """\
@@ -60,15 +60,34 @@ def parse_resolv_conf(text: str) -> ResolverConfig:
 
 
 def resolver_config(pod: Object, *, domain: str, dns_vip: str, machine: ResolverConfig) -> ResolverConfig:
-    """What the Pod's dnsPolicy and dnsConfig ask for."""
+    """What the Pod's dnsPolicy and dnsConfig ask for, all of it: ``fitted`` makes it what a resolv.conf may hold."""
     spec = pod['spec']
     config = _by_policy(spec, pod['metadata']['namespace'], domain, dns_vip, machine)
     wanted = spec.get('dnsConfig') or {}
     return ResolverConfig(
-        _unique((*config.nameservers, *(wanted.get('nameservers') or ())))[:MAX_NAMESERVERS],
-        _unique((*config.searches, *(wanted.get('searches') or ())))[:MAX_SEARCH_PATHS],
+        _unique((*config.nameservers, *(wanted.get('nameservers') or ()))),
+        _unique((*config.searches, *(wanted.get('searches') or ()))),
         _merged_options(config.options, wanted.get('options') or ()),
     )
+
+
+def fitted(config: ResolverConfig) -> tuple[ResolverConfig, list[str]]:
+    """``config`` within the limits, and what to say about it, in the kubelet's words."""
+    nameservers, searches = config.nameservers[:MAX_NAMESERVERS], config.searches[:MAX_SEARCH_PATHS]
+    while len(' '.join(searches)) > MAX_SEARCH_LENGTH:
+        searches = searches[:-1]
+    problems = []
+    if nameservers != config.nameservers:
+        problems.append(
+            'Nameserver limits were exceeded, some nameservers have been omitted, '
+            f'the applied nameserver line is: {" ".join(nameservers)}'
+        )
+    if searches != config.searches:
+        problems.append(
+            'Search Line limits were exceeded, some search paths have been omitted, '
+            f'the applied search line is: {" ".join(searches)}'
+        )
+    return ResolverConfig(nameservers, searches, config.options), problems
 
 
 def _by_policy(

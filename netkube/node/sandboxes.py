@@ -16,7 +16,7 @@ from netkube.node.addresses import PodAddresses
 from netkube.node.atomicwriter import Payload
 from netkube.node.config import NodeConfig
 from netkube.node.containers import PodFiles
-from netkube.node.dnsconfig import ResolverConfig, hosts_file, parse_resolv_conf, pod_hostname, resolver_config
+from netkube.node.dnsconfig import ResolverConfig, fitted, hosts_file, parse_resolv_conf, pod_hostname, resolver_config
 from netkube.node.honoured import is_network_sysctl
 from netkube.node.network import NodeNetwork, link_name
 from netkube.node.record import PodRecord
@@ -86,6 +86,10 @@ class Sandboxes:
         if link_name(record.uid) not in ports:
             await self._network.plug(record.uid, status.netns, *record.addresses)
 
+    def dns_problems(self, pod: Object) -> list[str]:
+        """What of its dnsPolicy and dnsConfig does not fit into a resolv.conf."""
+        return fitted(self._resolver(pod))[1]
+
     async def refresh_volumes(self, record: PodRecord, context: VolumeContext) -> None:
         """Bring the files that follow API objects up to date. MountFailed: they stay as they are."""
         payloads = payloads_of(context)
@@ -133,6 +137,10 @@ class Sandboxes:
             self.addresses.release(record.uid)
             raise SandboxFailed(f'Failed to create pod sandbox: network: {error}') from error
 
+    def _resolver(self, pod: Object) -> ResolverConfig:
+        domain, dns_vip = self._config.cluster_domain, self._config.dns_vip
+        return resolver_config(pod, domain=domain, dns_vip=dns_vip, machine=self._machine_resolver)
+
     def _etc(self, uid: str) -> Path:
         return self._config.pod_memory_dir(uid) / 'etc'
 
@@ -141,7 +149,7 @@ class Sandboxes:
     ) -> None:
         """The files of /etc are in memory, where no write has to wait: a thread would take longer to wake up."""
         domain, etc = self._config.cluster_domain, self._etc(pod['metadata']['uid'])
-        resolver = resolver_config(pod, domain=domain, dns_vip=self._config.dns_vip, machine=self._machine_resolver)
+        resolver, _ = fitted(self._resolver(pod))
         os.makedirs(etc, exist_ok=True)
         (etc / 'hosts').write_text(hosts_file(pod, map(str, addresses), domain))
         (etc / 'resolv.conf').write_text(str(resolver))

@@ -38,8 +38,7 @@ def updated(resource, old, **changes):
 
 
 def test_create_drops_what_the_system_sets():
-    metadata = {'deletionTimestamp': '2026-01-01T00:00:00Z', 'resourceVersion': '7', 'generation': 9, 'selfLink': 'x',
-                'managedFields': [{}]}  # fmt: skip
+    metadata = {'deletionTimestamp': '2026-01-01T00:00:00Z', 'resourceVersion': '7', 'generation': 9, 'selfLink': 'x'}
     made = created(PODS, pod() | named(**metadata) | {'status': {'phase': 'Running'}})
     assert made['metadata'] == {'name': 'x', 'namespace': 'default', 'generation': 1}
     assert made['status'] == {'phase': 'Pending', 'qosClass': 'BestEffort'}

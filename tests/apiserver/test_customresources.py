@@ -254,3 +254,15 @@ async def test_a_definition_survives_a_restart(registry: Registry) -> None:
     await registry.create(WIDGETS, WIDGET)
     again = Registry(registry.store)
     assert (await again.get(WIDGETS, 'default', 'a'))['spec']['size'] == 3
+
+
+async def test_server_side_apply_knows_the_structural_schema(api: ServedApi) -> None:
+    await define(api.registry)
+    for manager, port in (('one', 'a'), ('two', 'b')):
+        body = json.dumps({**WIDGET, 'spec': {'size': 2, 'ports': [{'name': port}]}})
+        await api.kubectl('apply', '--server-side', f'--field-manager={manager}', '-f', '-', stdin=body)
+    shown = json.loads(await api.kubectl('get', 'wd/a', '-o', 'json'))
+    assert shown['spec']['ports'] == [{'name': 'a'}, {'name': 'b'}]
+    body = json.dumps({**WIDGET, 'spec': {'size': 3}})
+    refused = await api.kubectl('apply', '--server-side', '--field-manager=three', '-f', '-', stdin=body, code=1)
+    assert '.spec.size' in refused

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 from served import POD, ServedApi
 
 from netkube.api.resources import CONFIGMAPS, PODS
@@ -126,6 +127,35 @@ async def test_unknown_fields_of_a_patch_too(api: ServedApi) -> None:
     assert (warned.code, warned.headers['warning']) == (200, '299 - "unknown field \\"spec.foo\\""')
 
 
+TWICE = '{"kind": "ConfigMap", "metadata": {"name": "c", "name": "c"}, "data": {"a": "1", "b": "2", "a": "3"}}'
+
+
+async def test_duplicate_fields_are_refused_named_or_ignored(api: ServedApi) -> None:
+    faults = 'duplicate field "metadata.name"', 'duplicate field "data.a"'
+    strict = await api.request('POST', f'{CM}?fieldValidation=Strict', TWICE)
+    assert strict.code == 400 and strict.message.endswith(f'strict decoding error: {", ".join(faults)}')
+    ignored = await api.request('POST', f'{CM}?fieldValidation=Ignore&dryRun=All', TWICE)
+    assert ignored.code == 201 and 'warning' not in ignored.headers
+    warned = await api.request('POST', CM, TWICE)
+    assert warned.code == 201 and warned.json['data'] == {'a': '3', 'b': '2'}
+    assert warned.headers['warning'].count('duplicate field') >= 1
+    path, patch = f'{CM}/c?fieldValidation=Strict', '{"data": {"a": "1", "a": "2"}}'
+    refused = await api.request('PATCH', path, patch, content_type=MERGE_PATCH)
+    assert refused.code == 422 and refused.message.endswith('strict decoding error: duplicate field "data.a"')
+
+
+async def test_duplicate_keys_of_yaml_too(api: ServedApi) -> None:
+    text = 'kind: ConfigMap\nmetadata: {name: c}\ndata:\n  a: "1"\n  a: "2"\napiVersion: v1\n'
+    fault = 'yaml: unmarshal errors:\n  line 5: key "a" already set in map'
+    refused = await api.request('POST', f'{CM}?fieldValidation=Strict', text, content_type='application/yaml')
+    assert refused.code == 400 and refused.message.endswith(f'strict decoding error: {fault}')
+    path, apply = f'{CM}/c?fieldManager=a&fieldValidation=Strict', 'application/apply-patch+yaml'
+    refused = await api.request('PATCH', path, text, content_type=apply)
+    assert refused.code == 400
+    assert refused.message == f'error strict decoding YAML: error converting YAML to JSON: {fault}'
+    assert (await api.request('PATCH', f'{CM}/c?fieldManager=a', text, content_type=apply)).code == 201
+
+
 async def test_yaml_comes_in_and_goes_out(api: ServedApi) -> None:
     body = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: "1"}\n'
     assert (await api.request('POST', CM, body, content_type='application/yaml')).code == 201
@@ -140,9 +170,16 @@ async def test_other_formats_are_refused(api: ServedApi) -> None:
     both = await api.request('GET', CM, accept='application/vnd.kubernetes.protobuf,application/json')
     assert both.headers['content-type'] == 'application/json'
     await api.request('POST', CM, configmap())
-    for name in ('c', 'not-there-yet'):
-        apply = await api.request('PATCH', f'{CM}/{name}', '{}', content_type='application/apply-patch+yaml')
-        assert apply.code == 415 and 'server-side apply' in apply.message
+    cbor = await api.request('PATCH', f'{CM}/c', '{}', content_type='application/apply-patch+cbor')
+    assert cbor.code == 415 and 'application/apply-patch+yaml' in cbor.message
+
+
+async def test_the_items_of_a_list_leave_out_what_they_are(api: ServedApi) -> None:
+    await api.request('POST', CM, configmap())
+    for accept in ('application/json', 'application/yaml'):
+        listed = yaml.safe_load((await api.request('GET', CM, accept=accept)).body)
+        assert (listed['kind'], listed['apiVersion']) == ('ConfigMapList', 'v1')
+        assert not {'kind', 'apiVersion'} & listed['items'][0].keys()
 
 
 async def test_dry_run_answers_and_stores_nothing(api: ServedApi) -> None:

@@ -227,6 +227,17 @@ async def test_an_update_that_creates_needs_create_as_well(desk: Desk) -> None:
     assert (await desk.ask(JANE, 'PUT', path, lease)).code == 200
 
 
+async def test_an_apply_that_creates_needs_create_as_well(desk: Desk) -> None:
+    path = '/api/v1/namespaces/default/configmaps/x?fieldManager=me'
+    config = {'apiVersion': 'v1', 'kind': 'ConfigMap', 'metadata': {'name': 'x'}, 'data': {'a': '1'}}
+    apply = (('content-type', 'application/apply-patch+yaml'),)
+    await desk.role('applier', rule('patch', 'configmaps'), to='jane')
+    said = await desk.ask(JANE, 'PATCH', path, config, headers=apply)
+    assert said.code == 403 and 'cannot create resource "configmaps"' in said.message
+    assert (await desk.ask(ADMIN, 'PATCH', path, config, headers=apply)).code == 201
+    assert (await desk.ask(JANE, 'PATCH', path, config, headers=apply)).code == 200
+
+
 class Echo:
     """A kubelet whose Pods all answer with the request that they got."""
 

@@ -50,6 +50,13 @@ class TestGet:
         assert header.split()[0] == 'NAMESPACE'
         assert ['kube-system', 'kube-dns'] in [row.split()[:2] for row in rows]
 
+    def test_managed_fields_are_shown_when_asked_for(self, shop):
+        assert 'managedFields' not in shop('get', 'deploy/web', '-o', 'yaml')
+        assert 'managedFields' not in shop('get', 'deploy', '-o', 'json')
+        shown = json.loads(shop('get', 'deploy/web', '-o', 'json', '--show-managed-fields'))
+        managers = [entry['manager'] for entry in shown['metadata']['managedFields']]
+        assert managers == ['kubectl-client-side-apply', 'netkube']
+
     def test_nothing(self, shop):
         done = shop.run('get', 'pods', '-n', 'kube-public')
         assert (done.returncode, done.stdout) == (0, '')
@@ -288,3 +295,10 @@ class TestDelete:
             assert shop('delete', 'pod', 'polite') == 'pod "polite" deleted from default namespace\n'
             assert next(lines) == 'asked\n'
         assert shop.run('get', 'pod', 'polite').returncode == 1
+
+
+def test_kubectl_goes_on_server_side_with_what_netkube_applied(shop):
+    shop.apply(config_map('handed-over', kept='1', dropped='1'))
+    manifest = json.dumps(config_map('handed-over', kept='2'))
+    shop.kubectl('apply', '--server-side', '-f', '-', stdin=manifest)
+    assert shop.get('configmap', 'handed-over')['data'] == {'kept': '2'}

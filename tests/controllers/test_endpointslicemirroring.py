@@ -12,7 +12,12 @@ from netkube.api.meta import Object
 from netkube.api.resources import ENDPOINTS, ENDPOINTSLICES, SERVICES
 from netkube.controllers.endpoints import EndpointsController
 from netkube.controllers.endpointslice import EndpointSliceController
-from netkube.controllers.endpointslicemirroring import EndpointSliceMirroringController, is_mirrored, plan_mirror
+from netkube.controllers.endpointslicemirroring import (
+    EndpointSliceMirroringController,
+    count_skipped,
+    is_mirrored,
+    plan_mirror,
+)
 from netkube.testing import eventually
 
 HTTP = {'name': 'http', 'port': 80, 'protocol': 'TCP'}
@@ -112,3 +117,28 @@ def test_a_slice_for_each_family_and_set_of_ports():
 )
 def test_what_is_mirrored(metadata, of, expected):
     assert is_mirrored(endpoints(**metadata), of) is expected
+
+
+def test_an_address_counts_once_and_what_is_too_many_is_counted():
+    wanted = endpoints(subset(notReadyAddresses=[{'ip': '10.0.0.1'}]), subset('10.0.0.1'))
+    (only,) = plan_mirror(wanted, ()).create
+    assert only['endpoints'] == [{'addresses': ['10.0.0.1'], 'conditions': {'ready': True}}]
+    crowd = endpoints(subset(*(f'10.1.{number // 250}.{number % 250}' for number in range(1003))))
+    (full,) = plan_mirror(crowd, ()).create
+    assert (len(full['endpoints']), count_skipped(crowd)) == (1000, 3)
+
+
+async def test_too_many_addresses_are_said_in_an_event(mirrored: Cluster) -> None:
+    crowd = endpoints(subset(*(f'10.1.{number // 250}.{number % 250}' for number in range(1003))))
+    await mirrored.api.create(ENDPOINTS, crowd)
+    (text,) = await eventually(lambda: mirrored.events('TooManyAddressesToMirror'))
+    assert text.endswith('3 addresses were skipped')
+
+
+def test_annotations_are_mirrored_but_not_those_of_kubectl_and_of_controllers():
+    wanted = endpoints(subset('10.0.0.1'), annotations={
+        'mine': 'yes', 'kubectl.kubernetes.io/last-applied-configuration': '{}',
+        'endpoints.kubernetes.io/last-change-trigger-time': '2026-01-01T00:00:00Z',
+    })  # fmt: skip
+    (only,) = plan_mirror(wanted, ()).create
+    assert only['metadata']['annotations'] == {'mine': 'yes'}

@@ -9,11 +9,13 @@ from workload_cluster import pod, service
 
 from netkube.api.meta import Object
 from netkube.controllers.endpoints import plan_subsets
+from netkube.controllers.overcapacity import truncated
 from netkube.controllers.servicepods import Port
 from netkube.controllers.slices import SlicePlan, desired_endpoints, plan_slices
 
 LABELS = {'kubernetes.io/service-name': 'web'}
 HTTP = (Port('', 80, 'TCP'),)
+ZONES = {'node-a': 'zone-a', 'node-b': ''}
 
 
 def running(name: str, ip: str = '', *, ready: bool = True, going: bool = False, **spec: Any) -> Object:
@@ -28,7 +30,7 @@ def running(name: str, ip: str = '', *, ready: bool = True, going: bool = False,
 
 
 def endpoint(name: str) -> Object:
-    (endpoints,) = desired_endpoints(service(), [running(name)], 'IPv4').values()
+    (endpoints,) = desired_endpoints(service(), [running(name)], 'IPv4', ZONES).values()
     return endpoints[f'uid-{name}']
 
 
@@ -110,7 +112,7 @@ def test_labels_of_the_service_follow() -> None:
     ],
 )
 def test_conditions(made: Object, spec: dict, expected: tuple[bool, bool, bool]) -> None:
-    (endpoints,) = desired_endpoints(service(**spec), [made], 'IPv4').values()
+    (endpoints,) = desired_endpoints(service(**spec), [made], 'IPv4', ZONES).values()
     ready, serving, terminating = expected
     assert endpoints['uid-p1']['conditions'] == {'ready': ready, 'serving': serving, 'terminating': terminating}
 
@@ -121,22 +123,60 @@ def test_a_named_port_may_differ_from_pod_to_pod() -> None:
 
     pods = [with_port('p1', 8080), with_port('p2', 8081), running('p3')]
     named = service(ports=[{'name': 'web', 'port': 80, 'targetPort': 'http'}])
-    desired = desired_endpoints(named, pods, 'IPv4')
+    desired = desired_endpoints(named, pods, 'IPv4', ZONES)
     assert {tuple(port.port for port in ports): list(endpoints) for ports, endpoints in desired.items()} == {
         (8080,): ['uid-p1'], (8081,): ['uid-p2'], (): ['uid-p3'],
     }  # fmt: skip
 
 
 def test_only_addresses_of_the_family() -> None:
-    assert desired_endpoints(service(), [running('p1', 'fd00::1')], 'IPv4') == {}
-    assert len(desired_endpoints(service(), [running('p1', 'fd00::1')], 'IPv6')) == 1
+    assert desired_endpoints(service(), [running('p1', 'fd00::1')], 'IPv4', ZONES) == {}
+    assert len(desired_endpoints(service(), [running('p1', 'fd00::1')], 'IPv6', ZONES)) == 1
+
+
+def test_every_address_of_the_family_is_in_the_endpoint() -> None:
+    both = running('p1')
+    both['status']['podIPs'] = [{'ip': '10.0.0.2'}, {'ip': 'fd00::2'}]
+    for family, address in (('IPv4', '10.0.0.2'), ('IPv6', 'fd00::2')):
+        (endpoints,) = desired_endpoints(service(), [both], family, ZONES).values()
+        assert endpoints['uid-p1']['addresses'] == [address]
+
+
+ZONE_A = [{'name': 'zone-a'}]
+
+
+@pytest.mark.parametrize(
+    ('distribution', 'node', 'ready', 'zone', 'hints'),
+    [
+        (None, 'node-a', True, 'zone-a', None),
+        ('PreferClose', 'node-a', True, 'zone-a', {'forZones': ZONE_A}),
+        ('PreferSameZone', 'node-a', True, 'zone-a', {'forZones': ZONE_A}),
+        ('PreferSameNode', 'node-a', True, 'zone-a', {'forZones': ZONE_A, 'forNodes': [{'name': 'node-a'}]}),
+        ('PreferSameNode', 'node-b', True, None, {'forNodes': [{'name': 'node-b'}]}),
+        ('PreferSameZone', 'node-b', True, None, None),
+        ('PreferSameNode', 'node-a', False, 'zone-a', None),
+    ],
+)
+def test_zone_and_hints(
+    distribution: str | None, node: str, ready: bool, zone: str | None, hints: Object | None
+) -> None:
+    made = running('p1', nodeName=node, ready=ready)
+    (endpoints,) = desired_endpoints(service(trafficDistribution=distribution), [made], 'IPv4', ZONES).values()
+    found = endpoints['uid-p1']
+    assert (found['nodeName'], found.get('zone'), found.get('hints')) == (node, zone, hints)
+
+
+def test_a_pod_on_a_node_that_is_not_there_has_no_endpoint_unless_it_is_published_anyway() -> None:
+    lost = running('p1', nodeName='gone')
+    assert desired_endpoints(service(), [lost], 'IPv4', ZONES) == {}
+    assert len(desired_endpoints(service(publishNotReadyAddresses=True), [lost], 'IPv4', ZONES)) == 1
 
 
 def test_a_hostname_below_a_service_of_that_name() -> None:
     made = running('p1', hostname='db-0', subdomain='web')
-    (endpoints,) = desired_endpoints(service(), [made], 'IPv4').values()
+    (endpoints,) = desired_endpoints(service(), [made], 'IPv4', ZONES).values()
     assert endpoints['uid-p1']['hostname'] == 'db-0'
-    (endpoints,) = desired_endpoints(service('other'), [made], 'IPv4').values()
+    (endpoints,) = desired_endpoints(service('other'), [made], 'IPv4', ZONES).values()
     assert 'hostname' not in endpoints['uid-p1']
 
 
@@ -153,3 +193,23 @@ def test_subsets_share_what_has_the_same_addresses() -> None:
 def test_subsets_of_a_headless_service_without_ports() -> None:
     (subset,) = plan_subsets(service(ports=None, clusterIP='None'), [running('p1')])
     assert (len(subset['addresses']), 'ports' in subset) == (1, False)
+
+
+def addresses(count: int) -> list[Object]:
+    return [{'ip': f'10.1.{number // 250}.{number % 250}'} for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ('before', 'after'),
+    [
+        ([(600, 400)], [(600, 400)]),
+        ([(900, 200)], [(900, 100)]),  # ready ones stay
+        ([(1500, 10)], [(1000, 0)]),
+        ([(600, 0), (900, 0)], [(400, 0), (600, 0)]),  # each its share
+        ([(1000, 0), (0, 5)], [(1000, 0)]),
+    ],
+)
+def test_endpoints_hold_a_thousand_addresses(before: list[tuple[int, int]], after: list[tuple[int, int]]) -> None:
+    subsets = [{'addresses': addresses(ready), 'notReadyAddresses': addresses(other)} for ready, other in before]
+    found = truncated(subsets)
+    assert [(len(each.get('addresses', ())), len(each.get('notReadyAddresses', ()))) for each in found] == after

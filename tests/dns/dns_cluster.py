@@ -8,11 +8,12 @@ import dns.message
 import dns.rcode
 
 from netkube.dns.objects import parse_service, parse_slice
+from netkube.dns.resolvconf import ResolvConf
 from netkube.dns.resolver import Resolver
-from netkube.dns.upstream import ResolvConf, Upstream
+from netkube.dns.upstream import Upstream
 from netkube.dns.zone import Zone
 
-VIP = '10.96.0.10'
+VIP, VIP6 = '10.96.0.10', 'fd00:10:96::a'
 SOA = 'cluster.local. 5 IN SOA ns.dns.cluster.local. hostmaster.cluster.local. 1 7200 1800 86400 5'
 
 
@@ -88,7 +89,7 @@ def resolver(
     objects: Any = OBJECTS, domain: str = 'cluster.local', resolv_conf: str = '/nonexistent', budget: float = 1.0
 ) -> Resolver:
     """A resolver that knows ``objects`` and the Namespaces testns and empty; ``budget`` in seconds for upstream."""
-    made = Resolver(Zone(domain, VIP), Upstream(ResolvConf(resolv_conf, frozenset({VIP})), budget))
+    made = Resolver(Zone(domain, (VIP, VIP6)), Upstream(ResolvConf(resolv_conf, frozenset({VIP, VIP6})), budget))
     for name in ('testns', 'empty'):
         made.set_namespace(name, present=True)
     for obj in objects:

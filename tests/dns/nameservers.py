@@ -10,8 +10,12 @@ from contextlib import asynccontextmanager, contextmanager
 import dns.asyncquery
 import dns.exception
 import dns.message
+import dns.rcode
+import dns.rrset
 
 from netkube.testing import eventually
+
+GOOD, DEAD, OTHER = '127.0.0.53', '127.0.0.54', '127.0.0.55'
 
 
 @asynccontextmanager
@@ -56,3 +60,26 @@ def scripted(address: str, replies: Callable[[bytes], list[bytes]]) -> Iterator[
             yield queries
         finally:
             loop.remove_reader(sock)
+
+
+def reply(query: bytes, rcode: int = 0, **changes: str) -> bytes:
+    question = dns.message.from_wire(query)
+    response = dns.message.make_response(question, recursion_available=True)
+    response.set_rcode(dns.rcode.Rcode(rcode))
+    response.answer = [
+        dns.rrset.from_text(question.question[0].name, 60, 'IN', 'A', changes.get('address', '192.0.2.1'))
+    ]
+    return response.to_wire()
+
+
+async def resolve(
+    by, name: str, rdtype: str = 'A', transport: str = 'udp', *, forget: bool = True, **options
+) -> dns.message.Message:
+    """Ask a resolver for a name that it has to ask for itself, unless it may remember what it heard before."""
+    for each in (by.udp, by.tcp) if forget else ():
+        each.foreign.clear()
+    query = dns.message.make_query(name, rdtype, **options)
+    found = by.resolve(query.to_wire(), getattr(by, transport))
+    message = dns.message.from_wire(found if isinstance(found, bytes) else await found)
+    assert message.id == query.id
+    return message

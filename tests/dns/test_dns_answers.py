@@ -8,7 +8,10 @@ import dns.rcode
 import pytest
 from dns_cluster import SOA, ask, endpoint, endpoint_slice, resolver, said, service
 
+from netkube.dns.objects import parse_service
+
 SVC = 'testns.svc.cluster.local.'
+V6_ENDPOINT = '1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.c.b.a.8.7.6.5.ip6.arpa.'
 FOUND = {
     # a Service with a cluster IP
     f'svc1.{SVC} A': [f'svc1.{SVC} 5 IN A 10.0.0.1'],
@@ -36,6 +39,7 @@ FOUND = {
         for host in ('172-0-0-2', '5678-abcd--1', 'pet-0', 'pet-1')
     ],
     f'starting.{SVC} A': [f'starting.{SVC} 5 IN A 172.0.0.7'],
+    f'{V6_ENDPOINT} PTR': [f'{V6_ENDPOINT} 5 IN PTR 5678-abcd--1.headless.{SVC}'],
     '3.0.0.172.in-addr.arpa. PTR': [f'3.0.0.172.in-addr.arpa. 5 IN PTR pet-0.headless.{SVC}'],
     # an ExternalName Service
     f'external.{SVC} CNAME': [f'external.{SVC} 5 IN CNAME ext.interwebs.test.'],
@@ -47,6 +51,7 @@ FOUND = {
     'cluster.local. SOA': [SOA],
     'cluster.local. NS': ['cluster.local. 5 IN NS ns.dns.cluster.local.'],
     'ns.dns.cluster.local. A': ['ns.dns.cluster.local. 5 IN A 10.96.0.10'],
+    'ns.dns.cluster.local. AAAA': ['ns.dns.cluster.local. 5 IN AAAA fd00:10:96::a'],
 }
 
 NODATA = (
@@ -90,6 +95,12 @@ NXDOMAIN = (
     'www.example.com.testns.svc.cluster.local. A',  # what search paths make of other names
     'www.example.com.svc.cluster.local. A',
     'www.example.com.cluster.local. A',
+    f'*.{SVC} A',  # wildcards, which kube-dns once had, are names like any other
+    f'*.headless.{SVC} A',
+    f'*._tcp.svc1.{SVC} SRV',
+    f'_*._tcp.svc1.{SVC} SRV',
+    'svc1.*.svc.cluster.local. A',
+    '10-1-2-3.*.pod.cluster.local. A',
 )
 
 
@@ -128,6 +139,30 @@ def test_srv_records_come_with_the_addresses_of_their_targets(cluster):
 def test_any_gives_all_records_of_a_name(cluster):
     rcode, answer, *_ = said(ask(cluster, f'dual.{SVC}', 'ANY'))
     assert {line.split()[3] for line in answer} == {'A', 'AAAA', 'SRV'}
+
+
+def test_a_headless_service_follows_its_endpoints_conditions():
+    """Terminating endpoints are not ready, even while they still serve; publishNotReadyAddresses has them all."""
+    going = endpoint('172.0.0.1')
+    going['conditions'] = {'ready': False, 'serving': True, 'terminating': True}
+    for publish, rcode in ((False, 'NXDOMAIN'), (True, 'NOERROR')):
+        objects = (service('s', 'None', publishNotReadyAddresses=publish), endpoint_slice('s', going))
+        assert said(ask(resolver(objects), f's.{SVC}'))[0] == rcode
+
+
+def test_the_name_of_an_address_goes_with_the_service_that_gave_it():
+    cluster = resolver((service('s', 'None'), endpoint_slice('s', endpoint('172.0.0.1', hostname='a'))))
+    reverse = '1.0.0.172.in-addr.arpa.'
+    assert said(ask(cluster, reverse, 'PTR'))[1] == [f'{reverse} 5 IN PTR a.s.{SVC}']
+    before = parse_service(service('s', 'None'))
+    cluster.change_service(before, after := parse_service(service('s', '10.0.0.9')))
+    query = dns.message.make_query(reverse, 'PTR').to_wire()
+    elsewhere = cluster.resolve(query, cluster.udp)
+    assert not isinstance(elsewhere, bytes), 'it is asked elsewhere: that Service is not headless any more'
+    elsewhere.close()
+    assert said(ask(cluster, '9.0.0.10.in-addr.arpa.', 'PTR'))[1] == [f'9.0.0.10.in-addr.arpa. 5 IN PTR s.{SVC}']
+    cluster.change_service(after, before)
+    assert said(ask(cluster, reverse, 'PTR'))[1] == [f'{reverse} 5 IN PTR a.s.{SVC}']
 
 
 def test_an_external_name_that_ends_in_nothing_is_nxdomain_after_its_cname(cluster):
@@ -193,6 +228,7 @@ def test_updates_are_not_implemented(cluster):
         b'\1\0\0\1\0\0\0\0\0\0\xc0\x0a\0\1\0\1',  # a name that points into the header
         b'\1\0\0\1\0\0\0\0\0\0\1a\0\0\1\0\1more',
         b'\1\0\0\1\0\0\0\0\0\0\x41a\0\0\1\0\1',
+        b'\1\0\0\2\0\0\0\0\0\0\1a\0\0\1\0\1\1b\0\0\1\0\1',  # two questions
     ],
 )
 def test_malformed_queries_are_told_so_under_their_id(cluster, body):

@@ -2,56 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
-from pathlib import Path
 
 import dns.flags
 import dns.message
 import dns.rcode
 import pytest
 from dns_cluster import SOA, resolver, said
-from nameservers import dnsmasq, scripted
+from nameservers import DEAD, GOOD, OTHER, dnsmasq, reply, resolve, scripted
 
 from netkube.dns import upstream
-from netkube.dns.upstream import ResolvConf, Upstream, answers, parse_nameservers
+from netkube.dns.exchange import Nameserver, answers
+from netkube.dns.forwarding import Forwarding
+from netkube.dns.resolvconf import ResolvConf, parse_nameservers
+from netkube.dns.upstream import Upstream
+from netkube.testing import eventually
 
-GOOD, DEAD, OTHER = '127.0.0.53', '127.0.0.54', '127.0.0.55'
 QUERY = dns.message.make_query('example.test', 'A', id=7).to_wire()
-
-
-@pytest.fixture
-def resolv_conf(tmp_path: Path):
-    """Writes a resolv.conf with these nameservers, in place of the former one, and gives its path."""
-
-    def write(*nameservers: str) -> str:
-        new = tmp_path / 'new'
-        new.write_text(
-            '# machine\nsearch example.test\n' + ''.join(f'nameserver {address}\n' for address in nameservers)
-        )
-        os.replace(new, tmp_path / 'resolv.conf')
-        return str(tmp_path / 'resolv.conf')
-
-    return write
-
-
-def reply(query: bytes, rcode: int = 0, **changes: str) -> bytes:
-    question = dns.message.from_wire(query)
-    response = dns.message.make_response(question, recursion_available=True)
-    response.set_rcode(dns.rcode.Rcode(rcode))
-    response.answer = [
-        dns.rrset.from_text(question.question[0].name, 60, 'IN', 'A', changes.get('address', '192.0.2.1'))
-    ]
-    return response.to_wire()
-
-
-async def resolve(by, name: str, rdtype: str = 'A', transport: str = 'udp', **options) -> dns.message.Message:
-    """Ask a resolver for a name that it has to ask for itself."""
-    query = dns.message.make_query(name, rdtype, **options)
-    answer = await by.resolve(query.to_wire(), getattr(by, transport))
-    message = dns.message.from_wire(answer)
-    assert message.id == query.id
-    return message
 
 
 # resolv.conf
@@ -77,9 +46,9 @@ def test_at_most_three_nameservers_count():
 
 def test_a_resolv_conf_is_read_again_when_it_changes(resolv_conf):
     machine = ResolvConf(resolv_conf('192.0.2.1'))
-    assert machine.nameservers() == ('192.0.2.1',)
+    assert machine.nameservers() == (Nameserver('192.0.2.1'),)
     resolv_conf('192.0.2.2')
-    assert machine.nameservers() == ('192.0.2.2',)
+    assert machine.nameservers() == (Nameserver('192.0.2.2'),)
     os.unlink(machine.path)
     assert machine.nameservers() == ()
 
@@ -180,6 +149,46 @@ async def test_the_next_nameserver_answers_for_a_dead_one_and_is_asked_first_fro
         for _ in range(3):
             assert (await resolve(cluster, 'example.test')).rcode() == dns.rcode.NOERROR
     assert len(dead) == 1
+
+
+async def test_a_dead_nameserver_is_looked_after_and_asked_first_again_once_it_answers(resolv_conf):
+    clock = Clock()
+    machine = ResolvConf(resolv_conf(DEAD, GOOD))
+    asked = Upstream(machine, 1.0, clock=clock)
+    with scripted(GOOD, lambda query: [reply(query)]) as others:
+        assert await asked.ask_udp(QUERY)
+        clock.now += 0.5
+        with scripted(DEAD, lambda query: [reply(query)]) as revived:
+            assert await asked.ask_udp(QUERY)
+            assert revived == [], 'it is not time yet'
+            clock.now += 0.6
+            assert await asked.ask_udp(QUERY)
+            await eventually(lambda: revived)
+            assert revived[0][2:] == upstream.PROBE
+            await eventually(lambda: asked.nameservers_in_order()[0] == Nameserver(DEAD))
+            assert await asked.ask_udp(QUERY)
+            assert revived[-1][2:] == QUERY[2:]
+    assert len(others) == 3
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_dead_nameserver_of_one_domain_leaves_room_for_the_others(resolv_conf, monkeypatch):
+    monkeypatch.setattr(upstream, 'MAX_IN_FLIGHT_EACH', 2)
+    cluster = resolver(resolv_conf=resolv_conf(GOOD), budget=5)
+    cluster.configure(Forwarding(stub_domains={('acme', 'test'): (Nameserver(DEAD),)}))
+    with scripted(DEAD, lambda query: []) as dead, scripted(GOOD, lambda query: [reply(query)]):
+        waiting = [asyncio.create_task(resolve(cluster, f'{n}.acme.test')) for n in range(2)]
+        await eventually(lambda: len(dead) == 2)
+        assert (await resolve(cluster, '3.acme.test')).rcode() == dns.rcode.REFUSED
+        assert (await resolve(cluster, 'example.test')).rcode() == dns.rcode.NOERROR
+        for task in waiting:
+            task.cancel()
 
 
 @pytest.mark.parametrize('rcode', [dns.rcode.SERVFAIL, dns.rcode.REFUSED])

@@ -9,6 +9,7 @@ from netkube.node.dnsconfig import (
     HOSTS,
     PodHostname,
     ResolverConfig,
+    fitted,
     hosts_file,
     parse_resolv_conf,
     pod_hostname,
@@ -50,6 +51,25 @@ options ndots:2 edns0
 def test_resolv_conf(spec, expected):
     found = resolver_config(pod(**spec), domain='cluster.local', dns_vip='10.96.0.10', machine=MACHINE)
     assert str(found) == expected
+
+
+def test_an_ipv6_nameserver_and_options_without_a_value():
+    spec = {'dnsPolicy': 'None', 'dnsConfig': {'nameservers': ['2001:db8::1'], 'options': [{'name': 'edns0'}]}}
+    found = resolver_config(pod(**spec), domain='cluster.local', dns_vip='fd00::a', machine=MACHINE)
+    assert str(found) == 'nameserver 2001:db8::1\noptions edns0\n'
+    found = resolver_config(pod(), domain='cluster.local', dns_vip='fd00::a', machine=ResolverConfig())
+    assert found.nameservers == ('fd00::a',)
+
+
+def test_what_a_resolv_conf_may_hold_is_kept_and_the_rest_is_said():
+    few = ResolverConfig(('1', '2', '3'), ('a', 'b'), ('ndots:5',))
+    assert fitted(few) == (few, [])
+    many, problems = fitted(ResolverConfig(('1', '2', '3', '4'), tuple(map(str, range(33)))))
+    assert (many.nameservers, len(many.searches)) == (('1', '2', '3'), 32)
+    assert problems[0].endswith('have been omitted, the applied nameserver line is: 1 2 3')
+    assert problems[1].startswith('Search Line limits were exceeded') and problems[1].endswith('30 31')
+    long, problems = fitted(ResolverConfig(searches=tuple(f'{n}'.rjust(200, 'x') for n in range(20))))
+    assert (len(long.searches), len(problems)) == (10, 1)
 
 
 def test_the_machines_resolv_conf_is_parsed():

@@ -155,7 +155,7 @@ def _drop_status(obj: Object) -> None:
 def prepare_create(resource: Resource, obj: Object) -> None:
     """Drop what only the system sets; uid, creationTimestamp and a generated name are the registry's."""
     metadata = obj['metadata']
-    for key in ('deletionTimestamp', 'deletionGracePeriodSeconds', 'selfLink', 'resourceVersion', 'managedFields'):
+    for key in ('deletionTimestamp', 'deletionGracePeriodSeconds', 'selfLink', 'resourceVersion'):
         metadata.pop(key, None)
     strategy = _strategy(resource)
     if strategy.changes is not None:
@@ -192,7 +192,6 @@ def _keep_system_metadata(new: Object, old: Object) -> None:
     metadata, before = new['metadata'], old['metadata']
     for key in _KEPT_METADATA:
         _keep(metadata, before, key)
-    metadata.pop('managedFields', None)
     if not metadata.get('uid'):
         _keep(metadata, before, 'uid')
     if 'deletionTimestamp' in before:
