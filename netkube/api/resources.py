@@ -73,6 +73,7 @@ REPLICASETS = Resource('apps', 'v1', 'replicasets', 'ReplicaSet', True, ('rs',),
 ENDPOINTSLICES = Resource('discovery.k8s.io', 'v1', 'endpointslices', 'EndpointSlice', True)
 SERVICECIDRS = Resource('networking.k8s.io', 'v1', 'servicecidrs', 'ServiceCIDR', False, subresources=('status',))
 IPADDRESSES = Resource('networking.k8s.io', 'v1', 'ipaddresses', 'IPAddress', False, ('ip',))
+NETWORKPOLICIES = Resource('networking.k8s.io', 'v1', 'networkpolicies', 'NetworkPolicy', True, ('netpol',))
 LEASES = Resource('coordination.k8s.io', 'v1', 'leases', 'Lease', True)
 
 RBAC_GROUP = 'rbac.authorization.k8s.io'
@@ -97,7 +98,7 @@ SELFSUBJECTRULESREVIEWS = Resource(
 
 ALL: tuple[Resource, ...] = (
     NAMESPACES, NODES, PODS, SERVICES, ENDPOINTS, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS,
-    DEPLOYMENTS, REPLICASETS, ENDPOINTSLICES, LEASES, SERVICECIDRS, IPADDRESSES,
+    DEPLOYMENTS, REPLICASETS, ENDPOINTSLICES, NETWORKPOLICIES, LEASES, SERVICECIDRS, IPADDRESSES,
     ROLES, ROLEBINDINGS, CLUSTERROLES, CLUSTERROLEBINDINGS,
 )  # fmt: skip
 # Questions: created, answered and kept nowhere.

@@ -34,15 +34,16 @@ from netkube.cluster.children import Children, ensure_dns, reap_certificates
 from netkube.cluster.config import ClusterConfig
 from netkube.cluster.machine import MachineLink
 from netkube.cluster.networks import machine_link_config, node_network_config
+from netkube.cluster.policed import PolicedNetwork
 from netkube.cluster.progress import READY, Progress
 from netkube.cluster.serviceranges import ServiceRanges
 from netkube.controllers import CONTROLLERS
 from netkube.controllers.rootca import RootCAController
 from netkube.controllers.serviceaccounttoken import ServiceAccountTokenController
 from netkube.network import namespaces
+from netkube.networkpolicy.agent import NetworkPolicyAgent
 from netkube.node.agent import NodeAgent
 from netkube.node.config import NodeConfig
-from netkube.node.network import NodeNetwork
 from netkube.proxy.proxy import ServiceProxy
 from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import RuntimeUnavailable
@@ -98,9 +99,15 @@ class ControlPlane:
         )  # fmt: skip
         self._server = ApiServer(self._registry, self._kubelet_of)
         self._informers = Informers(self._registry)
-        self._network = NodeNetwork(node_network_config(config, plans))
         self._machine = MachineLink(machine_link_config(config, plans))
         self._recorders: list[EventRecorder] = []
+        self._policies = NetworkPolicyAgent(
+            self._informers,
+            config.node_netns,
+            self._recorder('network-policy', config.node_name),
+            resolvers=[str(plan.dns_vip) for plan in plans],
+        )
+        self._network = PolicedNetwork(node_network_config(config, plans), self._policies)
         self._runtime = RuntimeClient(str(config.runtime_socket))
         self._agent = NodeAgent(
             self._registry,
@@ -154,6 +161,7 @@ class ControlPlane:
             'network': self._network.run(),
             'service ranges': self._service_ranges().run(),
             'proxy': self._proxy.run(),
+            'network policies': self._policies.run(),
             'scheduler': scheduler.run(),
             **{controller.component: controller.run() for controller in controllers},
             'resolver': self._keep_dns(),
@@ -183,6 +191,7 @@ class ControlPlane:
     async def _ready(self, dns_ready: int | None) -> None:
         """The rules are in the kernel, the Node takes Pods, the resolver answers."""
         await self._proxy.synced.wait()
+        await self._policies.synced.wait()
         await self._node_is_ready()
         if dns_ready is not None:
             await _readable(dns_ready)

@@ -15,6 +15,7 @@ from netkube.api.defaults.core import (
     default_node,
     default_secret,
 )
+from netkube.api.defaults.networkpolicy import default_networkpolicy
 from netkube.api.defaults.pod import default_pod, default_pod_template
 from netkube.api.defaults.rbac import default_binding, default_role
 from netkube.api.defaults.service import default_service
@@ -27,6 +28,7 @@ from netkube.api.resources import (
     ENDPOINTS,
     ENDPOINTSLICES,
     NAMESPACES,
+    NETWORKPOLICIES,
     NODES,
     PODS,
     REPLICASETS,
@@ -46,6 +48,7 @@ _DEFAULTS: dict[Resource, Callable[[Object], None]] = {
     SERVICES: default_service,
     ENDPOINTS: default_endpoints,
     ENDPOINTSLICES: default_endpointslice,
+    NETWORKPOLICIES: default_networkpolicy,
     SECRETS: default_secret,
     DEPLOYMENTS: default_deployment,
     REPLICASETS: default_replicaset,

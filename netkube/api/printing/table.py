@@ -99,6 +99,9 @@ _TABLES: dict[Resource, tuple[tuple[Column, ...], Print]] = {
     resources.IPADDRESSES: ((
         _NAME, Column('ParentRef', 'io.k8s.api.networking.v1.IPAddressSpec.parentRef'), _AGE,
     ), network.print_ipaddress),
+    resources.NETWORKPOLICIES: ((
+        _NAME, Column('Pod-Selector', 'io.k8s.api.networking.v1.NetworkPolicySpec.podSelector'), _AGE,
+    ), network.print_networkpolicy),
     resources.NODES: ((
         _NAME,
         Column('Status', 'The status of the node'),

@@ -17,6 +17,7 @@ from netkube.api.resources import (
     DEPLOYMENTS,
     ENDPOINTSLICES,
     NAMESPACES,
+    NETWORKPOLICIES,
     NODES,
     PODS,
     REPLICASETS,
@@ -102,6 +103,7 @@ _STRATEGIES: dict[Resource, Strategy] = {
     DEPLOYMENTS: Strategy(True, _create_without_status, status_update=_update_deployment_status,
                           changes=_spec_and_annotations),
     REPLICASETS: Strategy(True, _create_replicaset, changes=_spec),
+    NETWORKPOLICIES: Strategy(changes=_spec),
     ENDPOINTSLICES: Strategy(changes=_content_and_labels),
 }
 

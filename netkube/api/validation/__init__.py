@@ -13,7 +13,17 @@ from netkube.api import resources
 from netkube.api.errors import FieldError
 from netkube.api.meta import Object
 from netkube.api.resources import Resource
-from netkube.api.validation import cluster, config, endpoints, pod, rbac, service, servicecidrs, workloads
+from netkube.api.validation import (
+    cluster,
+    config,
+    endpoints,
+    networkpolicy,
+    pod,
+    rbac,
+    service,
+    servicecidrs,
+    workloads,
+)
 from netkube.api.validation.cluster import validate_namespace_finalize
 from netkube.api.validation.metadata import validate_metadata, validate_metadata_update
 from netkube.api.validation.pod import validate_binding
@@ -50,6 +60,9 @@ _CHECKS: dict[Resource, Checks] = {
     resources.ENDPOINTSLICES: Checks(endpoints.validate_endpointslice, endpoints.validate_endpointslice_update),
     resources.SERVICECIDRS: Checks(servicecidrs.validate_service_cidr, servicecidrs.validate_service_cidr_update),
     resources.IPADDRESSES: Checks(servicecidrs.validate_ip_address, servicecidrs.validate_ip_address_update),
+    resources.NETWORKPOLICIES: Checks(
+        networkpolicy.validate_networkpolicy, networkpolicy.validate_networkpolicy_update
+    ),
     resources.CONFIGMAPS: Checks(config.validate_configmap, config.validate_configmap_update),
     resources.SECRETS: Checks(config.validate_secret, config.validate_secret_update),
     resources.EVENTS: Checks(cluster.validate_event, cluster.validate_event_update),
