@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import msgspec
 
 from netkube.api.meta import Key
+from netkube.api.selectors import Selector
 from netkube.networkpolicy.policies import DIRECTIONS, EGRESS, INGRESS, Pod, PodPeer, Policy, PortRange, allows
 from netkube.networkpolicy.ruleset import (
     FAMILIES,
@@ -30,6 +32,9 @@ from netkube.networkpolicy.ruleset import (
 
 Place = tuple[str, str]  # a set or map, and a key in it
 Elements = dict[Place, str]  # the value is '' in a set
+Label = tuple[str, str, str]  # a namespace, a key, a value
+
+Index = TypeVar('Index')
 
 RESOLVER: Key = ('kube-system', '(resolver)')  # no Pod has such a name
 RESOLVER_PORTS = (PortRange('udp', 53, name='dns'), PortRange('tcp', 53, name='dns-tcp'))
@@ -66,6 +71,7 @@ class Model:
         self.policies: dict[Key, Policy] = {}
         self._pods: dict[Key, Pod] = {}
         self._pods_of: dict[str, set[Key]] = defaultdict(set)
+        self._pods_with: dict[Label, set[Key]] = defaultdict(set)
         self._policies_of: dict[str, set[Key]] = defaultdict(set)
         self._namespaces: dict[str, Mapping[str, str]] = {}
         self._peers: dict[PodPeer, set[Key]] = {}  # those that policies name -> the policies
@@ -89,11 +95,15 @@ class Model:
         if old == pod:
             return
         if old is not None:
-            self._pods_of[key[0]].discard(key)
             del self._pods[key]
+            _discard(self._pods_of, key[0], key)
+            for label in labels_of(old):
+                _discard(self._pods_with, label, key)
         if pod is not None:
             self._pods[key] = pod
             self._pods_of[key[0]].add(key)
+            for label in labels_of(pod):
+                self._pods_with[label].add(key)
         self._join(key)
         self._select(key)
         self._isolate(key)
@@ -106,14 +116,15 @@ class Model:
             del self._namespaces[name]
         else:
             self._namespaces[name] = labels
-        for key in list(self._pods_of[name]):
+        own = list(self._pods_of.get(name, ()))
+        for key in own:
             self._join(key)
-        for key in list(self._pods if name == RESOLVER[0] else self._pods_of[name]):
+        for key in list(self._pods) if name == RESOLVER[0] else own:
             self._isolate(key)
 
     def set_policy(self, key: Key, policy: Policy | None) -> None:
         old = self.policies.pop(key, None)
-        self._policies_of[key[0]].discard(key)
+        _discard(self._policies_of, key[0], key)
         if policy is not None:
             self.policies[key] = policy
             self._policies_of[key[0]].add(key)
@@ -129,8 +140,13 @@ class Model:
         """The Pods that one of the policies selects; all that are isolated, if it selects the resolver."""
         if any(policy.selects(self._resolver) for policy in policies):
             return list(self._pods)
-        candidates = (self._pods[key] for key in self._pods_of[namespace])
-        return [pod.key for pod in candidates if any(policy.selects(pod) for policy in policies)]
+        return list({pod.key for policy in policies for pod in self._selected(namespace, policy.pods)})
+
+    def _selected(self, namespace: str, selector: Selector) -> Iterator[Pod]:
+        """The Pods of the namespace that match; where labels are asked for by value, only those with one are tried."""
+        asked = [(namespace, one.key, one.values[0]) for one in selector.requirements if one.operator == '=']
+        choices = [self._pods_with.get(label, set()) for label in asked] or [self._pods_of.get(namespace, set())]
+        return (pod for pod in [self._pods[key] for key in min(choices, key=len)] if selector.matches(pod.labels))
 
     # sets that policies refer to
 
@@ -165,8 +181,7 @@ class Model:
     def _members(self, peer: PodPeer) -> Iterator[Pod]:
         for name in [peer.namespace] if peer.namespaces is None else list(self._pods_of):
             if peer.includes_namespace(name, self._namespaces.get(name, {})):
-                members = (self._pods[key] for key in self._pods_of[name])
-                yield from (pod for pod in members if peer.pods.matches(pod.labels))
+                yield from self._selected(name, peer.pods)
 
     def _join(self, key: Key) -> None:
         """One Pod's place in the sets of peers and ports."""
@@ -196,7 +211,7 @@ class Model:
         if pod is None:
             self._selected_by.pop(key, None)
         else:
-            own = self._policies_of[key[0]]
+            own = self._policies_of.get(key[0], ())
             self._selected_by[key] = {policy for policy in own if self.policies[policy].selects(pod)}
 
     def _isolate(self, key: Key) -> None:
@@ -208,7 +223,7 @@ class Model:
                 if policies:
                     chain = isolation_chain(direction, policies)
                     chains.add(chain)
-                    if not self._isolated_by[chain]:
+                    if chain not in self._isolated_by:
                         self._set_chain(chain, isolation_rules(direction, policies))
                     new |= {(f'{direction}{family_of(one)}', one): f'goto {chain}' for one in pod.addresses}
             if any(by.values()):
@@ -243,9 +258,8 @@ class Model:
         for chain in chains:
             self._isolated_by[chain].add(pod)
         for chain in self._chains_of.pop(pod, set()) - chains:
-            self._isolated_by[chain].discard(pod)
-            if not self._isolated_by[chain]:
-                del self._isolated_by[chain]
+            _discard(self._isolated_by, chain, pod)
+            if chain not in self._isolated_by:
                 self._set_chain(chain, None)
         if chains:
             self._chains_of[pod] = chains
@@ -284,6 +298,16 @@ class Model:
             if elements.get(place[1]) != value:
                 elements[place[1]] = value
                 self.touched.places.add(place)
+
+
+def _discard(index: dict[Index, set[Key]], value: Index, key: Key) -> None:
+    index[value].discard(key)
+    if not index[value]:
+        del index[value]
+
+
+def labels_of(pod: Pod) -> Iterator[Label]:
+    return ((pod.key[0], key, value) for key, value in pod.labels.items())
 
 
 def peer_elements(peer: PodPeer, pod: Pod) -> Elements:
