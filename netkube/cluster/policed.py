@@ -6,10 +6,14 @@ no process of the Pod has started yet.
 
 from __future__ import annotations
 
+import asyncio
 from ipaddress import IPv4Address
 
+from netkube.network.links import list_links
+from netkube.network.namespaces import opened
+from netkube.network.netlink import netlink_in
 from netkube.networkpolicy.agent import NetworkPolicyAgent
-from netkube.node.network import NodeNetwork, NodeNetworkConfig
+from netkube.node.network import PORT_PREFIX, NodeNetwork, NodeNetworkConfig
 
 
 class PolicedNetwork(NodeNetwork):
@@ -17,7 +21,20 @@ class PolicedNetwork(NodeNetwork):
         super().__init__(config)
         self._policies = policies
 
-    async def plug(self, pod_uid: str, netns: str, address: IPv4Address) -> None:
+    async def start(self) -> None:
+        """Pods that are plugged already are known from the beginning: a killed daemon may not have reported them."""
+        await super().start()
+        for pod_uid, addresses in (await asyncio.to_thread(plugged, self.config.netns)).items():
+            self._policies.announce(pod_uid, addresses)
+
+    async def plug(self, pod_uid: str, netns: str, *addresses: IPv4Address) -> None:
         """OSError, too, when there are policies that are not in force."""
-        await self._policies.expect(pod_uid, [str(address)])
-        await super().plug(pod_uid, netns, address)
+        await self._policies.expect(pod_uid, map(str, addresses))
+        await super().plug(pod_uid, netns, *addresses)
+
+
+def plugged(netns: str) -> dict[str, tuple[str, ...]]:
+    """The Pods that have a port, by uid, with their addresses: what ``NodeNetwork`` notes at each port."""
+    with opened(netns) as file, netlink_in(file) as netlink:
+        notes = [link.alias.split() for link in list_links(netlink) if link.name.startswith(PORT_PREFIX) and link.alias]
+    return {pod_uid: tuple(addresses) for pod_uid, *addresses in notes}

@@ -79,6 +79,11 @@ class NetworkPolicyAgent:
             self._queue.close()
             await self._thread.closed()
 
+    def announce(self, pod_uid: str, addresses: Iterable[str]) -> None:
+        """The Pod has these addresses, whatever its status says; nobody waits for the kernel to know."""
+        self._expected[pod_uid] = tuple(addresses)
+        self._owners |= dict.fromkeys(self._expected[pod_uid], pod_uid)
+
     async def expect(self, pod_uid: str, addresses: Iterable[str]) -> None:
         """The Pod is about to get these addresses; returns when the kernel has what applies to it.
 
@@ -87,8 +92,7 @@ class NetworkPolicyAgent:
         found = self._pods.by_index(BY_UID, pod_uid)
         if not found:
             return
-        self._expected[pod_uid] = tuple(addresses)
-        self._owners |= dict.fromkeys(self._expected[pod_uid], pod_uid)
+        self.announce(pod_uid, addresses)
         name = (PODS.plural, key_of(found[0]))
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(name, []).append(done)

@@ -6,7 +6,7 @@ sees half of it.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -46,7 +46,7 @@ class Table:
         self._applied = nothing()
         self._nft = nft or Nft()
         self._dump = NftDump(TABLE.split()[1])
-        self._revision = secrets.randbelow(REVISIONS)  # connections may still carry an earlier life's
+        self._revision = int.from_bytes(os.urandom(4), 'big')  # connections may still carry an earlier life's
         self._generation = -1
         self._fixed: dict[str, int] = {}  # how many rules each fixed chain has
         self._handles: dict[str, tuple[int, ...]] = {}  # of the chains that have been seen as they should be
