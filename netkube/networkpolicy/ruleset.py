@@ -178,10 +178,20 @@ def _port(port: PortRange) -> Iterator[Match]:
         yield '', f'{protocol} ct reply proto-src {port.first}{last}'
 
 
+def render_idle_table() -> str:
+    """The table while there is no policy: no hook, so packets do not meet it.
+
+    A rule about connections, wherever it is, makes the kernel track them: those that are open when the first policy
+    comes have to be known.
+    """
+    lines = [f'add table {TABLE}', f'delete table {TABLE}', f'add table {TABLE}']  # delete fails where there is none
+    return '\n'.join([*lines, render_chain('tracking', ['ct state established accept'])])
+
+
 def render_new_table(resolvers: Iterable[str]) -> str:
     """The table anew, with nothing in it but what is fixed."""
     sets = [render_set(name, spec) for name, spec in FIXED_SETS.items()]
-    lines = [f'add table {TABLE}', f'delete table {TABLE}', f'add table {TABLE}', *sets, render_revision(1)]
+    lines = [render_idle_table(), *sets, render_revision(1)]
     for name, hook, rules in BASE_CHAINS:
         lines += [f'add chain {TABLE} {name} {{ {hook}; }}', *_add_rules(name, _each_family(rules))]
     lines.append(f'add chain {TABLE} {RESOLVER_CHAIN} {{ type filter hook input priority filter; }}')

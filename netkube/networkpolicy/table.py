@@ -1,7 +1,7 @@
 """The table ``inet netkube-policy`` in the kernel: what it holds is made to be what the model says.
 
 Blocking, and to be used in the thread that lives in the Node's namespace. Each change is one transaction: no packet
-sees half of it.
+sees half of it. Without policies the table has no hooks, and packets do not pay for any.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from netkube.network.nftdump import NftDump
 from netkube.networkpolicy.changes import advance, encoded, everything, nothing, render_changes
 from netkube.networkpolicy.model import Model, Touched
 from netkube.networkpolicy.policies import Pod, Policy
-from netkube.networkpolicy.ruleset import REVISION_CHAIN, TABLE, render_new_table, render_revision
+from netkube.networkpolicy.ruleset import REVISION_CHAIN, TABLE, render_idle_table, render_new_table, render_revision
 
 # A connection that conntrack has forgotten is not picked up in mid-stream: picked up from its other end, it would
 # look like one that the server opened, and be judged as that.
@@ -44,6 +44,7 @@ class Table:
         self._resolvers = tuple(resolvers)
         self._model = Model(self._resolvers)
         self._applied = nothing()
+        self._active = False  # there are policies, and the table has its hooks
         self._nft = nft or Nft()
         self._dump = NftDump(TABLE.split()[1])
         self._revision = int.from_bytes(os.urandom(4), 'big')  # connections may still carry an earlier life's
@@ -88,7 +89,7 @@ class Table:
     def is_disturbed(self) -> bool:
         """Somebody else has changed this table."""
         generation = self._nft.generation()
-        if generation == self._generation:
+        if generation == self._generation or not self._active:
             return False
         intact = self._is_intact()
         if self._nft.generation() != generation:  # it changed while we looked: look again later
@@ -122,6 +123,11 @@ class Table:
 
     def _commit(self) -> None:
         """What differs, with a new revision; a transaction that is refused stays to be done."""
+        if not self._active or not self._model.policies:
+            if self._active or self._model.policies:
+                self._replace()
+            self._model.touched = Touched()
+            return
         touched = self._model.touched
         text = render_changes(self._applied, self._model.contents, touched)
         if text:
@@ -132,17 +138,25 @@ class Table:
         self._model.touched = Touched()
 
     def _replace(self) -> None:
+        """From nothing: for the first policy, after the last, and whenever the kernel has something else."""
+        if self._model.policies:
+            self._fill()
+        else:
+            self._run(render_idle_table())
+        self._active = bool(self._model.policies)
+        self._model.touched = Touched()
+        sysctl.write_if_present(TCP_LOOSE, 0)  # it exists from the first rule on that needs conntrack
+
+    def _fill(self) -> None:
         contents = self._model.contents
         changes = render_changes(nothing(), contents, everything(contents))
         parts = render_new_table(self._resolvers), changes, render_revision(self._next_revision())
         self._generation = -1
         self._run('\n'.join(parts))
         self._applied = contents.copy()
-        self._model.touched = Touched()
         fixed = {name: of for name, of in self._dump.rules().items() if name not in contents.chains}
         self._fixed = {name: len(handles) for name, handles in fixed.items()}
         self._handles = _lasting(fixed)
-        sysctl.write_if_present(TCP_LOOSE, 0)  # it exists from the first rule on that needs conntrack
 
     def _next_revision(self) -> int:
         self._revision = self._revision % (REVISIONS - 1) + 1  # never 0: a connection without a mark is new
