@@ -38,7 +38,10 @@ class NftDump:
         return {chain: tuple(handles) for chain, handles in found.items()}
 
     def sets(self) -> dict[str, set[bytes]]:
-        """The keys in each named set or map, as the kernel has them: each part of a key is padded to four bytes."""
+        """The keys in each named set or map, as the kernel has them: each part of a key is padded to four bytes.
+
+        FileNotFoundError if one is deleted meanwhile.
+        """
         found = [one for one in self._dump(_query(GET_SET, b'')) if _name(one[SET_TABLE]) == self._table]
         named = [one for one in found if not int.from_bytes(one.get(SET_FLAGS, b''), 'big') & SET_ANONYMOUS]
         return {name: set(self._keys(name)) for name in (_name(one[SET_NAME]) for one in named)}
@@ -56,7 +59,6 @@ class NftDump:
 
 
 def _query(kind: int, attributes: bytes) -> Message:
-    """Nothing of that name is an empty answer."""
     return message(SUBSYSTEM_NFTABLES, kind, NFPROTO_INET, attributes, 'list nftables')
 
 

@@ -91,7 +91,10 @@ class Table:
         generation = self._nft.generation()
         if generation == self._generation or not self._active:
             return False
-        intact = self._is_intact()
+        try:
+            intact = self._is_intact()
+        except FileNotFoundError:  # a set went while we looked
+            intact = False
         if self._nft.generation() != generation:  # it changed while we looked: look again later
             return False
         if intact:
