@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netkube.network import namespaces
+from netkube.network.nft import Nft
 from netkube.networkpolicy.changes import advance, encoded, everything, nothing, render_changes
-from netkube.networkpolicy.model import Contents, Model, Touched
+from netkube.networkpolicy.model import Model, Touched
 from netkube.networkpolicy.policies import Pod, PortRange, parse_pod, parse_policy
 from netkube.networkpolicy.ruleset import NAME_LENGTH, isolation_chain, policy_chain
+from netkube.networkpolicy.table import Changes, Table
 
 HTTP = PortRange('tcp', 80, name='http')
 
@@ -193,5 +198,33 @@ def test_changes_one_by_one_lead_where_a_new_start_does(changes: list[Any]) -> N
     assert fresh.contents == model.contents
 
 
-def test_contents_are_compared_as_a_whole() -> None:
-    assert Contents() != nothing()
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(CHANGES, min_size=1, max_size=4), max_size=6))
+def test_the_kernel_takes_any_order_of_changes(batches: list[Any]) -> None:
+    with node() as namespace, namespaces.inside(namespace):
+        table = Table(['10.96.0.10', 'fd00:96::a'])
+        assert table.reset(Changes(namespaces={'ns': {}, 'other': {}, 'kube-system': {}})) == {}
+        for batch in batches:
+            changes = Changes()
+            for kind, name, number, value in batch:
+                if kind == 'namespace':
+                    changes.namespaces[name] = value
+                elif kind == 'policy':
+                    key = (name, f'p{number}')
+                    changes.policies[key] = None if value is None else policy(key[1], name, **value)
+                else:
+                    one = pod(f'x{number}', f'10.{len(name)}.0.{number}', name, (HTTP,), **(value or {}))
+                    changes.pods[one.key] = None if value is None else one
+            assert table.change(changes) == {}
+            Nft().run('add table ip somebody; delete table ip somebody')  # so that it has to look
+            assert not table.is_disturbed()
+
+
+@contextmanager
+def node() -> Iterator[int]:
+    namespaces.create('np-model')
+    try:
+        with namespaces.opened('np-model') as namespace:
+            yield namespace
+    finally:
+        namespaces.delete('np-model')
