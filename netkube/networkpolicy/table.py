@@ -14,7 +14,7 @@ import msgspec
 from netkube.api.meta import Key
 from netkube.network import sysctl
 from netkube.network.nft import Nft, NftError
-from netkube.network.nftdump import NftDump
+from netkube.network.nftcontents import NftContents
 from netkube.networkpolicy.changes import advance, encoded, everything, nothing, render_changes
 from netkube.networkpolicy.model import Model, Touched
 from netkube.networkpolicy.policies import Pod, Policy
@@ -46,7 +46,7 @@ class Table:
         self._applied = nothing()
         self._active = False  # there are policies, and the table has its hooks
         self._nft = nft or Nft()
-        self._dump = NftDump(TABLE.split()[1])
+        self._dump = NftContents(TABLE.split()[1])
         self._revision = int.from_bytes(os.urandom(4), 'big')  # connections may still carry an earlier life's
         self._generation = -1
         self._fixed: dict[str, int] = {}  # how many rules each fixed chain has

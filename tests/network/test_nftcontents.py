@@ -9,7 +9,7 @@ import pytest
 from netkube.network import namespaces
 from netkube.network.namespaces import NamespaceThread
 from netkube.network.nft import Nft
-from netkube.network.nftdump import NftDump
+from netkube.network.nftcontents import NftContents
 
 NAME = 'dump-test'
 
@@ -24,7 +24,7 @@ async def thread() -> AsyncIterator[NamespaceThread]:
 
 
 async def test_rules_and_keys_of_one_table(thread: NamespaceThread) -> None:
-    nft, dump = Nft(), NftDump('mine')
+    nft, dump = Nft(), NftContents('mine')
     assert await thread.run(dump.rules) == {} and await thread.run(dump.sets) == {}
 
     await thread.run(nft.run, """
@@ -47,7 +47,7 @@ async def test_rules_and_keys_of_one_table(thread: NamespaceThread) -> None:
 
 
 async def test_many_elements(thread: NamespaceThread) -> None:
-    nft, dump = Nft(), NftDump('mine')
+    nft, dump = Nft(), NftContents('mine')
     addresses = [f'10.0.{n // 250}.{n % 250}' for n in range(5000)]
     commands = (
         'add table inet mine',

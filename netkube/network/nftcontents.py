@@ -22,7 +22,7 @@ SET_ANONYMOUS = 1
 NFPROTO_INET = 1
 
 
-class NftDump:
+class NftContents:
     """The table ``inet NAME``. Belongs to the thread, and so to the namespace, that first uses it."""
 
     def __init__(self, table: str) -> None:
