@@ -7,8 +7,8 @@ no process of the Pod has started yet.
 from __future__ import annotations
 
 import asyncio
-from ipaddress import IPv4Address
 
+from netkube.api.families import Address
 from netkube.network.links import list_links
 from netkube.network.namespaces import opened
 from netkube.network.netlink import netlink_in
@@ -27,7 +27,7 @@ class PolicedNetwork(NodeNetwork):
         for pod_uid, addresses in (await asyncio.to_thread(plugged, self.config.netns)).items():
             self._policies.announce(pod_uid, addresses)
 
-    async def plug(self, pod_uid: str, netns: str, *addresses: IPv4Address) -> None:
+    async def plug(self, pod_uid: str, netns: str, *addresses: Address) -> None:
         """OSError, too, when there are policies that are not in force."""
         await self._policies.expect(pod_uid, map(str, addresses))
         await super().plug(pod_uid, netns, *addresses)

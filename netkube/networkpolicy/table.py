@@ -148,7 +148,7 @@ class Table:
             self._run(render_idle_table())
         self._active = bool(self._model.policies)
         self._model.touched = Touched()
-        sysctl.write_if_present(TCP_LOOSE, 0)  # it exists from the first rule on that needs conntrack
+        sysctl.ensure_if_present(TCP_LOOSE, 0)  # it exists from the first rule on that needs conntrack
 
     def _fill(self) -> None:
         contents = self._model.contents
