@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from netkube.api.errors import ApiError
-from netkube.api.families import IPV4, socket_family
+from netkube.api.families import socket_family
 from netkube.api.meta import Object
 from netkube.api.resources import NODES
 from netkube.apiserver.bootstrap import ensure_kubernetes_service, ensure_service_cidr
@@ -38,13 +38,14 @@ from netkube.cluster.policed import PolicedNetwork
 from netkube.cluster.progress import READY, Progress
 from netkube.cluster.serviceranges import ServiceRanges
 from netkube.controllers import CONTROLLERS
+from netkube.controllers.loadbalancer import LoadBalancerController
 from netkube.controllers.rootca import RootCAController
 from netkube.controllers.serviceaccounttoken import ServiceAccountTokenController
 from netkube.network import namespaces
 from netkube.networkpolicy.agent import NetworkPolicyAgent
 from netkube.node.agent import NodeAgent
 from netkube.node.config import NodeConfig
-from netkube.proxy.proxy import ServiceProxy
+from netkube.proxy.proxy import ServiceProxy, networks_of
 from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import RuntimeUnavailable
 from netkube.scheduler.scheduler import Scheduler
@@ -55,7 +56,6 @@ RESOLV_CONF = Path('/etc/resolv.conf')
 SYSTEMD_RESOLV_CONF = Path('/run/systemd/resolve/resolv.conf')
 
 API_PORT_IN_CLUSTER = 6443
-NO_IPV4 = '192.0.2.0/32'  # RFC 5737: nobody's
 CONNECT_SECONDS = 0.005  # between two tries to reach a runtime that is starting
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class ControlPlane:
         self._proxy = ServiceProxy(
             self._informers,
             config.node_netns,
-            next((str(plan.service_cidr) for plan in plans if plan.family == IPV4), NO_IPV4),
+            networks_of([str(plan.service_cidr) for plan in plans], [str(plan.load_balancer_cidr) for plan in plans]),
             self._recorder('kube-proxy', config.node_name),
             node_name=config.node_name,
         )
@@ -155,6 +155,9 @@ class ControlPlane:
         recorder = self._recorder(ServiceAccountTokenController.component)
         sign = self._registry.tokens.legacy
         controllers.append(ServiceAccountTokenController(self._informers, recorder, ca=ca, sign=sign))
+        balancers = self._recorder(LoadBalancerController.component)
+        ranges = [plan.load_balancer_cidr for plan in self._plans]
+        controllers.append(LoadBalancerController(self._informers, balancers, ranges))
         scheduler = Scheduler(self._informers, self._recorder('default-scheduler'))
         components: dict[str, Coroutine[Any, Any, None]] = {
             'Node': self._agent.run(),

@@ -1,32 +1,32 @@
-"""The table ``ip netkube`` in the kernel: what it holds is made to be what is wanted.
+"""The tables ``ip netkube`` and ``ip6 netkube`` in the kernel: what they hold is made to be what is wanted.
 
-Blocking, and to be used in the thread that lives in the Node's namespace. Knows of the kernel only what it has
-put there itself, and notices when somebody else changed anything.
+Blocking, and to be used in the thread that lives in the Node's namespace. Of the elements it keeps no copy, only
+their number and the sum of their hashes: enough to know after a look at the kernel whether somebody else changed any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from netkube.api.meta import Key
 from netkube.network.nft import Nft, NftError
-from netkube.proxy.frontends import NOTHING, ServiceRules
+from netkube.proxy.families import TABLE, Family
+from netkube.proxy.listing import texts_of
 from netkube.proxy.ruleset import (
-    LISTINGS,
-    TABLE,
+    DIGITS,
+    MAP_NAMES,
     Elements,
+    Network,
     chains_of,
-    elements_of,
-    parse_elements,
     render_changes,
     render_removal,
     render_table,
-    verdict,
 )
 
 SERVICES_AT_ONCE = 1000  # in one transaction: bounds its memory, and how long a later change waits for it
+MASK = (1 << 64) - 1
 
 Failures = dict[Key, str]
 """The Services that the kernel refused, with its words. Nothing has changed for these."""
@@ -41,45 +41,70 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct):
-    """``service_cidr`` and ``uplink``: see ``render_table``."""
+    """``networks``: one for each IP family of the cluster."""
 
-    service_cidr: str
-    uplink: str
+    networks: Sequence[Network]
     nft: Nft = msgspec.field(default_factory=Nft)
-    _chains: set[str] = msgspec.field(default_factory=set)
+    _chains: set[tuple[Family, str]] = msgspec.field(default_factory=set)
     _generation: int = -1
+    _shape: tuple[bytes, ...] = ()
+    _count: int = 0
+    _sum: int = 0
 
-    def change(self, changes: Mapping[Key, tuple[ServiceRules, ServiceRules]]) -> Failures:
-        """Lead each Service from the rules that it has to others; each Service wholly or not at all."""
-        return self._apply([Change(key, elements_of(old), elements_of(new)) for key, (old, new) in changes.items()])
+    def change(self, changes: Mapping[Key, tuple[Elements, Elements]]) -> Failures:
+        """Lead each Service from the elements that it has to others; each Service wholly or not at all."""
+        return self._apply([Change(key, old, new) for key, (old, new) in changes.items()])
 
-    def reset(self, wanted: Mapping[Key, ServiceRules]) -> Failures:
+    def reset(self, wanted: Mapping[Key, Elements]) -> Failures:
         """Whatever the kernel has, it has ``wanted`` afterwards, and packets do not notice where it had it already.
 
-        NftError if it does not take the table itself.
+        What two of ``wanted`` have in common the kernel refuses to the second. NftError if it does not take the
+        tables themselves.
         """
-        chains = chains_of(verdict(backends) for rules in wanted.values() for backends in rules.frontends.values())
-        present = self._ensure_table(chains)
+        chains: set[tuple[Family, str]] = set()
+        for elements in wanted.values():
+            chains |= chains_of(elements)
+        self._generation = self.nft.generation()
+        for network in self.networks:
+            self._ensure_table(network, {name for family, name in chains if family == network.family})
         self._chains = chains
-        changes, failures = plan_reset(present, wanted)
-        return failures | self._apply(changes)
+        self._learn_shape(self._generation)
+        present = dict(self.present())
+        self._count, self._sum = _checksum(present.items())
+        return self._apply(plan_reset(present, wanted))
 
     def is_disturbed(self) -> bool:
-        """Somebody else has changed nftables in this namespace since the last ``reset``; maybe not this table."""
-        return self.nft.generation() != self._generation
+        """Somebody else has changed our tables since the last ``reset``.
 
-    def _ensure_table(self, chains: set[str]) -> Elements:
-        """The elements it holds. One that cannot be amended, as another version's may be, is replaced."""
-        text = render_table(self.service_cidr, self.uplink, chains)
-        self._generation = self.nft.generation()
+        A change elsewhere in nftables costs a look at everything, once.
+        """
+        generation = self.nft.generation()
+        if generation == self._generation:
+            return False
+        if not self._shape or self._read_shape() != self._shape:
+            return True
+        if _checksum(self.present()) != (self._count, self._sum):
+            return True
+        if self.nft.generation() == generation:  # else there was another change while we looked: look again, later
+            self._generation = generation
+        return False
+
+    def _ensure_table(self, network: Network, chains: set[str]) -> None:
+        """One that cannot be amended, as another version's may be, is replaced."""
+        text = render_table(network, chains)
         try:
             self._run(text)
         except NftError:
-            self._run(f'{render_removal()}\n{text}')
-        elements: Elements = {}
-        for listing in LISTINGS:
-            elements |= parse_elements(self.nft.list_json(listing))
-        return elements
+            self._run(f'{render_removal(network.family)}\n{text}')
+
+    def present(self) -> Iterator[tuple[tuple[str, str], str]]:
+        """The elements that the kernel has now."""
+        for network in self.networks:
+            family = network.family
+            for name in MAP_NAMES:
+                full_name = f'{family.table} {name}'
+                for key, value in texts_of(family, name, self.nft.elements(family.nft, TABLE, name)):
+                    yield (full_name, key), value
 
     def _apply(self, changes: Sequence[Change]) -> Failures:
         failures: Failures = {}
@@ -92,15 +117,24 @@ class Table(msgspec.Struct):
         text = render_changes(((change.old, change.new) for change in changes), self._chains)
         if not text:
             return {}
+        chains: set[tuple[Family, str]] = set().union(*(chains_of(change.new) for change in changes))
         try:
-            self._run(text)
+            (self._run if chains <= self._chains else self._run_reshaping)(text)
         except NftError as error:
             if len(changes) == 1:
                 return {changes[0].key: str(error).splitlines()[0]}  # what follows repeats the command
             middle = len(changes) // 2
             return self._apply_together(changes[:middle]) | self._apply_together(changes[middle:])
-        self._chains |= {name for change in changes for name in chains_of(change.new.values())}
+        self._chains |= chains
+        self._count_in(changes)
         return {}
+
+    def _count_in(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            for elements, sign in ((change.old, -1), (change.new, 1)):
+                count, total = _checksum(elements.items())
+                self._count += sign * count
+                self._sum = self._sum + sign * total & MASK
 
     def _run(self, text: str) -> None:
         """Our own transaction counts one, or none if it changed nothing; more, and somebody else was there, too."""
@@ -110,21 +144,43 @@ class Table(msgspec.Struct):
         if before == self._generation and after - before <= 1:
             self._generation = after
 
+    def _run_reshaping(self, text: str) -> None:
+        """As ``_run``, for a text that adds chains. Others may have been here, but not in our tables."""
+        before, as_we_made_it = self.nft.generation(), self._read_shape() == self._shape
+        self._run(text)
+        self._learn_shape(before + 1 if as_we_made_it else -1)
 
-def plan_reset(present: Elements, wanted: Mapping[Key, ServiceRules]) -> tuple[list[Change], Failures]:
-    """The changes that lead from what is there to what is wanted. What two Services want, the first one gets.
+    def _learn_shape(self, generation: int) -> None:
+        """All but the elements is as we made it, unless the generation is another by now: then it is not known."""
+        shape = self._read_shape()
+        self._shape = shape if self.nft.generation() == generation else ()
+
+    def _read_shape(self) -> tuple[bytes, ...]:
+        """The digest of each table, and what its one constant set holds."""
+        parts: list[bytes] = []
+        for network in self.networks:
+            family = network.family.nft
+            parts.append(self.nft.digest(family, TABLE))
+            parts += sorted(element.key for element in self.nft.elements(family, TABLE, DIGITS))
+        return tuple(parts)
+
+
+def _checksum(items: Iterable[tuple[tuple[str, str], str]]) -> tuple[int, int]:
+    count = total = 0
+    for item in items:
+        count += 1
+        total += hash(item)
+    return count, total & MASK
+
+
+def plan_reset(present: Elements, wanted: Mapping[Key, Elements]) -> list[Change]:
+    """The changes that lead from what is there to what is wanted.
 
     What nobody wants is removed first, in the name of no Service.
     """
-    claimed: dict[tuple[str, str], Key] = {}
-    changes, failures = [], {}
-    for key, rules in sorted(wanted.items()):
-        new = elements_of(rules)
-        rivals = {claimed[element] for element in new if element in claimed}
-        if rivals:
-            failures[key] = f'{TABLE}: {sorted(rivals)[0]} has the same address and port'
-            continue
-        claimed |= dict.fromkeys(new, key)
-        changes.append(Change(key, {element: present[element] for element in new if element in present}, new))
-    orphans = {element: value for element, value in present.items() if element not in claimed}
-    return [Change(('', ''), orphans, elements_of(NOTHING)), *changes], failures
+    orphans = dict(present)
+    changes = []
+    for key, new in wanted.items():
+        old = {element: orphans.pop(element) for element in new if element in orphans}
+        changes.append(Change(key, old, new))
+    return [Change(('', ''), orphans, {}), *changes]

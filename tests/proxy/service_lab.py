@@ -1,9 +1,13 @@
-"""A Node with its network and service proxy, the real API, and Pods that say who they are and who asks."""
+"""A Node with its network and service proxy, the real API, and Pods that say who they are and who asks.
+
+Each Pod, the Node and the machine have an address of both families, and so has each Service that asks for both.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,14 +23,19 @@ from netkube.cluster.addressing import AddressPlan
 from netkube.cluster.machine import MachineLink, MachineLinkConfig
 from netkube.network import namespaces
 from netkube.network.namespaces import NamespaceThread, socket_in
-from netkube.network.nft import Nft, NftError
 from netkube.node.network import NodeNetwork, NodeNetworkConfig
+from netkube.proxy.endpoints import Place
 from netkube.proxy.frontends import service_key_of_slice, service_rules
-from netkube.proxy.proxy import ServiceProxy
-from netkube.proxy.ruleset import LISTINGS, Elements, elements_of, parse_elements
+from netkube.proxy.proxy import ServiceProxy, networks_of
+from netkube.proxy.ruleset import Elements, elements_of
+from netkube.proxy.table import Table
 from netkube.testing import eventually, memory_api
 
 PLAN = AddressPlan.of('10.244.0.0/16', '10.96.0.0/16')
+PLAN6 = {'pods': 'fd00:10:244:', 'node': 'fd00:10:244:f::2', 'machine': 'fd00:10:244:f::1', 'services': 'fd00:10:96::'}
+NETWORKS = networks_of(
+    [str(PLAN.service_cidr), 'fd00:10:96::/112'], [str(PLAN.load_balancer_cidr), 'fd00:10:244:e::/64']
+)
 NODE = 'lab-node'
 MACHINE = None  # the namespace of the test itself
 
@@ -36,12 +45,20 @@ class Pod:
     name: str
     netns: str
     address: str
+    address6: str = ''
+
+    def at(self, family: str) -> str:
+        return self.address if family == 'IPv4' else self.address6
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ':' in address else socket.AF_INET
 
 
 async def ask(netns: str | None, address: str, port: int, timeout: float = 2.0) -> str:
     """Connect over TCP and read: 'POD CLIENT-ADDRESS'. ConnectionRefusedError; TimeoutError if nobody reacts."""
     loop = asyncio.get_running_loop()
-    with socket_in(netns) as client:
+    with socket_in(netns, family_of(address)) as client:
         async with asyncio.timeout(timeout):
             await loop.sock_connect(client, (address, port))
             return (await loop.sock_recv(client, 100)).decode()
@@ -52,7 +69,7 @@ async def who(netns: str | None, address: str, port: int) -> str:
 
 
 def udp_client(netns: str | None, address: str, port: int) -> socket.socket:
-    client = socket_in(netns, kind=socket.SOCK_DGRAM)
+    client = socket_in(netns, family_of(address), socket.SOCK_DGRAM)
     client.connect((address, port))
     return client
 
@@ -72,7 +89,7 @@ class DatagramServer(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
 
-    def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+    def datagram_received(self, data: bytes, address: tuple) -> None:
         self.transport.sendto(f'{self.name} {address[0]}'.encode(), address)  # type: ignore[attr-defined]
 
 
@@ -81,14 +98,15 @@ class Lab:
     client: Registry
     network: NodeNetwork
     stack: AsyncExitStack
-    nft: Nft = field(default_factory=Nft)
+    table: Table = field(default_factory=lambda: Table(NETWORKS))
     thread: NamespaceThread = field(default_factory=lambda: NamespaceThread(NODE))
     proxy_task: asyncio.Task | None = None
     pods: dict[str, Pod] = field(default_factory=dict)
+    services6: dict[str, str] = field(default_factory=dict)
 
     async def start_proxy(self) -> ServiceProxy:
         informers, recorder = Informers(self.client), EventRecorder(self.client, 'service-proxy')
-        proxy = ServiceProxy(informers, NODE, str(PLAN.service_cidr), recorder, node_name='node-1')
+        proxy = ServiceProxy(informers, NODE, NETWORKS, recorder, node_name='node-1')
         self.proxy_task = asyncio.create_task(self._run_proxy(informers, recorder, proxy))
         await asyncio.wait_for(proxy.synced.wait(), 5)
         return proxy
@@ -106,11 +124,13 @@ class Lab:
 
     async def pod(self, name: str, *ports: int) -> Pod:
         """A Pod that answers on these ports (8080 if none is given), over TCP and UDP."""
-        pod = Pod(name, f'lab-{name}', str(PLAN.node_pod_cidr[len(self.pods) + 2]))
+        number = len(self.pods) + 2
+        pod = Pod(name, f'lab-{name}', str(PLAN.node_pod_cidr[number]), f'{PLAN6["pods"]}:{number:x}')
         self.pods[name] = pod
         namespaces.create(pod.netns)
         self.stack.callback(namespaces.delete, pod.netns)
         await self.network.plug(name, pod.netns, IPv4Address(pod.address))
+        plug_ipv6(pod.netns, pod.address6)
         for port in ports or (8080,):
             await self.serve(pod, port)
         return pod
@@ -122,17 +142,26 @@ class Lab:
                 writer.write(data)
             writer.close()
 
-        stream, datagram = socket_in(pod.netns), socket_in(pod.netns, kind=socket.SOCK_DGRAM)
-        for listener in (stream, datagram):
-            listener.bind((pod.address, port))
-        server = await asyncio.start_server(answer, sock=stream, backlog=1000)
-        self.stack.callback(server.close)
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: DatagramServer(pod.name), sock=datagram)
-        self.stack.callback(transport.close)
+        for address in filter(None, (pod.address, pod.address6)):
+            stream, datagram = (
+                socket_in(pod.netns, family_of(address), kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+            )
+            for listener in (stream, datagram):
+                listener.bind((address, port))
+            server = await asyncio.start_server(answer, sock=stream, backlog=1000)
+            self.stack.callback(server.close)
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_datagram_endpoint(lambda: DatagramServer(pod.name), sock=datagram)
+            self.stack.callback(transport.close)
 
     async def service(self, name: str, *ports: Object, **spec: object) -> str:
-        """A Service without selector; its cluster IP. Without ``ports`` it has TCP 80."""
+        """A Service without selector; its cluster IP. Without ``ports`` it has TCP 80.
+
+        One with ``ipFamilies`` has an address of each, that is ``service_address``.
+        """
+        if 'IPv6' in spec.get('ipFamilies', ()):  # type: ignore[operator]
+            self.services6[name] = f'{PLAN6["services"]}{len(self.services6) + 16:x}'
+            spec |= {'clusterIP': self.services6[name], 'clusterIPs': [self.services6[name]]}
         manifest = {
             'apiVersion': 'v1', 'kind': 'Service', 'metadata': {'namespace': 'default', 'name': name},
             'spec': {'ports': list(ports) or [{'port': 80}], **spec},
@@ -141,15 +170,22 @@ class Lab:
         return created['spec']['clusterIP']
 
     async def endpoints(
-        self, service: str, pods: Iterable[Pod | Object], *ports: Object, slice_name: str = '', settle: bool = True
+        self,
+        service: str,
+        pods: Iterable[Pod | Object],
+        *ports: Object,
+        slice_name: str = '',
+        settle: bool = True,
+        family: str = 'IPv4',
     ) -> None:
         """Make these the endpoints of the Service: Pods that are ready, or endpoints in full."""
         name = slice_name or f'{service}-1'
         endpoints = [
-            {'addresses': [pod.address], 'conditions': {'ready': True}} if isinstance(pod, Pod) else pod for pod in pods
+            {'addresses': [pod.at(family)], 'conditions': {'ready': True}} if isinstance(pod, Pod) else pod
+            for pod in pods
         ]
         manifest = {
-            'apiVersion': 'discovery.k8s.io/v1', 'kind': 'EndpointSlice', 'addressType': 'IPv4',
+            'apiVersion': 'discovery.k8s.io/v1', 'kind': 'EndpointSlice', 'addressType': family,
             'metadata': {'namespace': 'default', 'name': name, 'labels': {'kubernetes.io/service-name': service}},
             'ports': list(ports) or [{'name': '', 'port': 8080, 'protocol': 'TCP'}], 'endpoints': endpoints,
         }  # fmt: skip
@@ -170,7 +206,7 @@ class Lab:
         return await self.thread.run(self._list)
 
     async def nft_run(self, text: str) -> None:
-        await self.thread.run(self.nft.run, text)
+        await self.thread.run(self.table.nft.run, text)
 
     async def wanted(self) -> Elements:
         slices = (await self.client.list(ENDPOINTSLICES)).items
@@ -178,14 +214,55 @@ class Lab:
         for service in (await self.client.list(SERVICES)).items:
             key = (service['metadata']['namespace'], service['metadata']['name'])
             own = [item for item in slices if key in service_key_of_slice(item)]
-            elements |= elements_of(service_rules(service, own, 'node-1'))
+            elements |= elements_of(service_rules(service, own, Place('node-1'), ('IPv4', 'IPv6')))
         return elements
 
     def _list(self) -> Elements:
-        try:
-            return {key: value for text in LISTINGS for key, value in parse_elements(self.nft.list_json(text)).items()}
-        except NftError:  # no table at the moment
-            return {}
+        return dict(self.table.present())
+
+
+def ip(netns: str | None, *commands: str) -> None:
+    """Commands of ip(8) in a namespace."""
+    inside = ['ip', '-n', netns] if netns else ['ip']
+    subprocess.run([*inside, '-6', '-batch', '-'], input='\n'.join(commands), text=True, check=True)
+
+
+def enable_ipv6(netns: str | None, *links: str) -> None:
+    words = [f'net.ipv6.conf.{link}.disable_ipv6=0' for link in links] + ['net.ipv6.conf.all.forwarding=1']
+    inside = ['ip', 'netns', 'exec', netns] if netns else []
+    subprocess.run([*inside, 'sysctl', '-qw', *words], check=True)
+
+
+def connect_ipv6() -> None:
+    """Machine and Node reach each other, as ``MachineLink`` does it for IPv4."""
+    enable_ipv6(NODE, 'lo', 'netkube0', 'machine')
+    enable_ipv6(MACHINE, 'lo', 'nk-lab')
+    ip(
+        NODE,
+        f'address add {PLAN6["node"]}/128 dev netkube0 nodad',
+        'address add fd00:10:244::1/128 dev netkube0 nodad',
+        f'route add {PLAN6["machine"]} dev machine',
+        f'route add default via {PLAN6["machine"]} dev machine src {PLAN6["node"]}',
+        'route add fd00:10:96::/112 dev netkube0',
+        'route add fd00:10:244:e::/64 dev netkube0',
+    )
+    ip(
+        MACHINE,
+        f'address add {PLAN6["machine"]}/128 dev nk-lab nodad',
+        f'route add {PLAN6["node"]} dev nk-lab',
+        *(f'route add {to} via {PLAN6["node"]} dev nk-lab' for to in ('fd00:10:96::/112', 'fd00:10:244::/48')),
+    )
+
+
+def plug_ipv6(netns: str, address: str) -> None:
+    enable_ipv6(netns, 'lo', 'eth0')
+    ip(
+        netns,
+        f'address add {address}/128 dev eth0 nodad',
+        'route add fd00:10:244::1 dev eth0',
+        'route add default via fd00:10:244::1 dev eth0',
+    )
+    ip(NODE, f'route add {address} dev netkube0')
 
 
 @asynccontextmanager
@@ -193,14 +270,24 @@ async def service_lab(folder: Path) -> AsyncIterator[Lab]:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(memory_api(str(PLAN.service_cidr)))
         network = NodeNetwork(
-            NodeNetworkConfig(NODE, (PLAN,))
+            NodeNetworkConfig(
+                NODE,
+                PLAN.pod_cidr,
+                PLAN.service_cidr,
+                PLAN.gateway,
+                PLAN.node_address,
+                PLAN.dns_vip,
+                load_balancer_cidr=PLAN.load_balancer_cidr,
+            )
         )
         await network.start()
         stack.push_async_callback(network.stop)
-        link = MachineLink(MachineLinkConfig('lab', NODE, (PLAN,), folder / 'forwarding'))
+        addresses = PLAN.machine_address, PLAN.node_address, PLAN.pod_cidr, PLAN.service_cidr
+        link = MachineLink(MachineLinkConfig('lab', NODE, *addresses, record=folder / 'forwarding'))
         await link.ensure()
         stack.push_async_callback(link.close)
         stack.push_async_callback(link.remove)
+        connect_ipv6()
         lab = Lab(client, network, stack)
         stack.push_async_callback(lab.thread.closed)
         stack.push_async_callback(lab.stop_proxy)

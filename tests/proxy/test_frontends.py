@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from netkube.api.meta import Object
-from netkube.proxy.frontends import NOTHING, Backends, Endpoint, Frontend, service_key_of_slice, service_rules
+from netkube.proxy.endpoints import Backends, Endpoint, Place
+from netkube.proxy.frontends import NOTHING, Frontend, service_key_of_slice, service_rules
 
 VIP = '10.96.0.7'
 WEB = Frontend(VIP, 'tcp', 80)
+HERE = Place('node-1')
 
 
 def service(*ports: Object, labels: Object | None = None, **spec: Any) -> Object:
@@ -33,7 +35,7 @@ def at(address: str, node: str = '', **conditions: bool | None) -> Object:
 
 
 def endpoints_of(rules_service: Object, *slices: Object, frontend: Frontend = WEB) -> list[str]:
-    backends = service_rules(rules_service, slices, 'node-1').frontends[frontend]
+    backends = service_rules(rules_service, slices, HERE).frontends[frontend]
     return [f'{endpoint.ip}:{endpoint.port}' for endpoint in backends.endpoints]
 
 
@@ -68,7 +70,7 @@ def test_ports_are_matched_by_name_and_protocol() -> None:
     ports = {'name': 'a', 'port': 80}, {'name': 'b', 'port': 81}, {'name': 'a', 'port': 80, 'protocol': 'UDP'}
     numbers = [{'name': 'a', 'port': 1}, {'name': 'b', 'port': 2}, {'name': 'a', 'port': 3, 'protocol': 'UDP'}]
     other = endpoint_slice(at('10.0.0.2'), ports=[{'name': 'a', 'port': 9}])
-    rules = service_rules(service(*ports), [endpoint_slice(at('10.0.0.1'), ports=numbers), other])
+    rules = service_rules(service(*ports), [endpoint_slice(at('10.0.0.1'), ports=numbers), other], HERE)
     assert {frontend: backends.endpoints for frontend, backends in rules.frontends.items()} == {
         Frontend(VIP, 'tcp', 80): (Endpoint('10.0.0.1', 1), Endpoint('10.0.0.2', 9)),
         Frontend(VIP, 'tcp', 81): (Endpoint('10.0.0.1', 2),),
@@ -77,7 +79,7 @@ def test_ports_are_matched_by_name_and_protocol() -> None:
 
 
 def test_sctp_is_a_protocol_like_the_others() -> None:
-    rules = service_rules(service({'port': 80, 'protocol': 'SCTP'}), [])
+    rules = service_rules(service({'port': 80, 'protocol': 'SCTP'}), [], HERE)
     assert rules.frontends == {Frontend(VIP, 'sctp', 80): Backends()}
 
 
@@ -111,15 +113,15 @@ def test_what_is_no_endpoint_of_ours(useless: Object) -> None:
     ],
 )
 def test_what_is_no_service_of_ours(other: Object) -> None:
-    assert service_rules(other, [endpoint_slice(at('10.0.0.1'))]) == NOTHING
+    assert service_rules(other, [endpoint_slice(at('10.0.0.1'))], HERE) == NOTHING
 
 
 def test_internal_traffic_policy_local_keeps_to_the_node() -> None:
     local = service(internalTrafficPolicy='Local')
     near, far = at('10.0.0.1', 'node-1'), at('10.0.0.2', 'node-2')
     assert endpoints_of(local, endpoint_slice(near, far, at('10.0.0.3'))) == ['10.0.0.1:8080']
-    assert service_rules(local, [endpoint_slice(far)], 'node-1').frontends[WEB] == Backends(elsewhere=True)
-    assert service_rules(local, [endpoint_slice()], 'node-1').frontends[WEB] == Backends()
+    assert service_rules(local, [endpoint_slice(far)], HERE).frontends[WEB] == Backends(elsewhere=True)
+    assert service_rules(local, [endpoint_slice()], HERE).frontends[WEB] == Backends()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_internal_traffic_policy_local_keeps_to_the_node() -> None:
     ],
 )
 def test_affinity(spec: Object, seconds: int) -> None:
-    assert service_rules(service(**spec), []).frontends[WEB].affinity_seconds == seconds
+    assert service_rules(service(**spec), [], HERE).frontends[WEB].affinity_seconds == seconds
 
 
 def test_a_slice_without_the_label_belongs_to_no_service() -> None:
