@@ -37,6 +37,7 @@ class Pool(msgspec.Struct):
     ranges: dict[str, Network]
     _owners: dict[str, Key] = msgspec.field(default_factory=dict)
     _addresses: dict[Key, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    _full_below: dict[str, int] = msgspec.field(default_factory=dict)
 
     def assign(self, key: Key, families: Iterable[str], wanted: str, present: Sequence[str]) -> tuple[str, ...]:
         """One address of each family: ``wanted`` if it is of that, else the present one, else the first free one.
@@ -63,6 +64,7 @@ class Pool(msgspec.Struct):
         addresses = self._addresses.pop(key, ())
         for address in addresses:
             del self._owners[address]
+            self._full_below.clear()
         return bool(addresses)
 
     def _choose(self, key: Key, network: Network, wanted: str, present: Sequence[str]) -> str:
@@ -79,8 +81,9 @@ class Pool(msgspec.Struct):
         return self._first_free(network)
 
     def _first_free(self, network: Network) -> str:
-        for number in range(1, network.num_addresses - 1):
+        for number in range(self._full_below.get(str(network), 1), network.num_addresses - 1):
             if (address := str(network[number])) not in self._owners:
+                self._full_below[str(network)] = number
                 return address
         raise Refusal(f'no free address is left in {network}')
 

@@ -8,20 +8,24 @@ from __future__ import annotations
 import asyncio
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 from netkube.api.meta import Object
 from netkube.api.resources import ENDPOINTSLICES, SERVICES
+from netkube.apiserver.allocation import ServiceAllocator
 from netkube.apiserver.registry import Registry
 from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
 from netkube.cluster.addressing import AddressPlan
 from netkube.cluster.machine import MachineLink, MachineLinkConfig
 from netkube.network import namespaces
+from netkube.network.addresses import mac_of
 from netkube.network.namespaces import NamespaceThread, socket_in
 from netkube.node.network import NodeNetwork, NodeNetworkConfig
 from netkube.proxy.endpoints import Place
@@ -130,7 +134,7 @@ class Lab:
         namespaces.create(pod.netns)
         self.stack.callback(namespaces.delete, pod.netns)
         await self.network.plug(name, pod.netns, IPv4Address(pod.address))
-        plug_ipv6(pod.netns, pod.address6)
+        plug_ipv6(pod)
         for port in ports or (8080,):
             await self.serve(pod, port)
         return pod
@@ -168,6 +172,20 @@ class Lab:
         }  # fmt: skip
         created = await self.client.create(SERVICES, manifest)
         return created['spec']['clusterIP']
+
+    async def change(self, name: str, **spec: object) -> Object:
+        service = await self.client.get(SERVICES, 'default', name)
+        service = {**service, 'spec': {**service['spec'], **spec}}
+        changed = await self.client.update(SERVICES, service)
+        await self.settled()
+        return changed
+
+    async def balance(self, name: str, *ingress: Object | str) -> None:
+        """The Service has these addresses of load balancers, or entries in full."""
+        service = await self.client.get(SERVICES, 'default', name)
+        entries = [{'ip': each, 'ipMode': 'VIP'} if isinstance(each, str) else each for each in ingress]
+        await self.client.update(SERVICES, {**service, 'status': {'loadBalancer': {'ingress': entries}}}, 'status')
+        await self.settled()
 
     async def endpoints(
         self,
@@ -221,10 +239,11 @@ class Lab:
         return dict(self.table.present())
 
 
-def ip(netns: str | None, *commands: str) -> None:
+def ip(netns: str | None, *commands: str, family: str = 'IPv6') -> None:
     """Commands of ip(8) in a namespace."""
     inside = ['ip', '-n', netns] if netns else ['ip']
-    subprocess.run([*inside, '-6', '-batch', '-'], input='\n'.join(commands), text=True, check=True)
+    version = '-4' if family == 'IPv4' else '-6'
+    subprocess.run([*inside, version, '-batch', '-'], input='\n'.join(commands), text=True, check=True)
 
 
 def enable_ipv6(netns: str | None, *links: str) -> None:
@@ -237,10 +256,12 @@ def connect_ipv6() -> None:
     """Machine and Node reach each other, as ``MachineLink`` does it for IPv4."""
     enable_ipv6(NODE, 'lo', 'netkube0', 'machine')
     enable_ipv6(MACHINE, 'lo', 'nk-lab')
+    macs = {name: mac_of(getattr(PLAN, f'{name}_address')).hex(':') for name in ('node', 'machine')}
     ip(
         NODE,
         f'address add {PLAN6["node"]}/128 dev netkube0 nodad',
         'address add fd00:10:244::1/128 dev netkube0 nodad',
+        f'neighbour add {PLAN6["machine"]} lladdr {macs["machine"]} dev machine',
         f'route add {PLAN6["machine"]} dev machine',
         f'route add default via {PLAN6["machine"]} dev machine src {PLAN6["node"]}',
         'route add fd00:10:96::/112 dev netkube0',
@@ -249,26 +270,55 @@ def connect_ipv6() -> None:
     ip(
         MACHINE,
         f'address add {PLAN6["machine"]}/128 dev nk-lab nodad',
+        f'neighbour add {PLAN6["node"]} lladdr {macs["node"]} dev nk-lab',
         f'route add {PLAN6["node"]} dev nk-lab',
         *(f'route add {to} via {PLAN6["node"]} dev nk-lab' for to in ('fd00:10:96::/112', 'fd00:10:244::/48')),
     )
 
 
-def plug_ipv6(netns: str, address: str) -> None:
-    enable_ipv6(netns, 'lo', 'eth0')
+def plug_ipv6(pod: Pod) -> None:
+    """As ``NodeNetwork.plug`` does it for IPv4; nobody has to ask for a neighbour."""
+    enable_ipv6(pod.netns, 'lo', 'eth0')
     ip(
-        netns,
-        f'address add {address}/128 dev eth0 nodad',
+        pod.netns,
+        f'address add {pod.address6}/128 dev eth0 nodad',
+        f'neighbour add fd00:10:244::1 lladdr {mac_of(PLAN.gateway).hex(":")} dev eth0',
         'route add fd00:10:244::1 dev eth0',
         'route add default via fd00:10:244::1 dev eth0',
     )
-    ip(NODE, f'route add {address} dev netkube0')
+    mac = mac_of(IPv4Address(pod.address)).hex(':')
+    ip(
+        NODE,
+        f'neighbour add {pod.address6} lladdr {mac} dev netkube0',
+        f'route add {pod.address6} dev netkube0',
+    )
+
+
+@contextmanager
+def chosen_addresses() -> Iterator[None]:
+    """Of Services of IPv6, the API allocates nothing: the lab has chosen."""
+
+    def only_ipv4(name: str) -> None:
+        original = getattr(ServiceAllocator, name)
+
+        def method(self: ServiceAllocator, *services: Object | None) -> Any:
+            if any('IPv6' in service['spec'].get('ipFamilies', ()) for service in services if service):
+                return None
+            return original(self, *services)
+
+        patches.enter_context(patch.object(ServiceAllocator, name, method))
+
+    with ExitStack() as patches:
+        for name in ('fill', 'changed'):
+            only_ipv4(name)
+        yield
 
 
 @asynccontextmanager
 async def service_lab(folder: Path) -> AsyncIterator[Lab]:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(memory_api(str(PLAN.service_cidr)))
+        stack.enter_context(chosen_addresses())
         network = NodeNetwork(
             NodeNetworkConfig(
                 NODE,
