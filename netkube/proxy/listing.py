@@ -36,7 +36,7 @@ def _reader(family: Family, name: str) -> Read:
     if name == 'guarded':
         return lambda element: (port(element.key), '')
     if name.endswith('services'):
-        return lambda element: (port(element.key), element.verdict)
+        return lambda element: (port(element.key), _mark(element.value))
     value = _read_endpoint(family) if name.endswith('endpoints') else _mark
     return lambda element: (f'{port(element.key)} . {_mark(element.key[size:])}', value(element.value))
 

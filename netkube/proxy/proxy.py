@@ -2,8 +2,8 @@
 
 Events queue keys of Services; a sync takes all keys that are queued, derives from the caches what these Services
 ask for now, and hands the kernel the difference in one transaction. While that runs, further keys gather for the
-next. One key, RESYNC, stands for everything: the start, and the recovery when somebody else changed the rules, which
-the key CHECK looks for.
+next. One key, RESYNC, stands for everything: the start, and the recovery when somebody else changed the rules. Whether
+somebody did is looked at beside all that, in a thread of its own.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from netkube.proxy.udpflows import changed_udp
 log = logging.getLogger(__name__)
 
 RESYNC: Key = ('', 'resync')  # no Service has such a key: Services have a namespace
-CHECK: Key = ('', 'check')
 CHECK_SECONDS = 1.0  # how often somebody else's changes are looked for
-RESYNC_SHARE = 0.1  # of the time, at most, that others can make us spend on resyncs by changing something all the time
+CHECK_SHARE = 0.1  # of the time, at most, that others can make us spend on that by changing something all the time
+LOOKS = 5  # at rules that change all the time; then changes must wait for one
 SERVICES_A_STEP = 200
 BY_SERVICE = 'service'
 ZONE_LABEL = 'topology.kubernetes.io/zone'
@@ -59,8 +59,8 @@ def networks_of(
 
 
 class ServiceProxy:
-    """``netns`` is the Node's namespace. ``synced`` is set as soon as the kernel has all Services that were there at
-    the start."""
+    """``netns`` is the Node's namespace. ``synced`` is set while the kernel has all Services that it should have: for
+    the first time when it has those that were there at the start."""
 
     def __init__(
         self,
@@ -79,17 +79,18 @@ class ServiceProxy:
         self._place = Place(node_name)
         self._thread = NamespaceThread(netns)
         self._table = Table(networks)
+        self._observing = NamespaceThread(netns)
+        self._observer = Table(networks)
         self._conntrack = Conntrack()
         self._health = HealthCheckServers(netns)
         self._applied: dict[Key, str] = {}  # packed elements
         self._claims = Claims()
         self._queue: WorkQueue[Key] = WorkQueue()
-        self._resync_seconds = 0.0
         self._slices.add_index(BY_SERVICE, service_key_of_slice)
 
     def serve(self, networks: Sequence[Network]) -> None:
         """The cluster's ranges have changed: a ServiceCIDR came or went."""
-        self._table.networks = networks
+        self._table.networks = self._observer.networks = networks
         self._queue.add(RESYNC)
 
     async def run(self) -> NoReturn:
@@ -101,12 +102,40 @@ class ServiceProxy:
         self._services.subscribe(self._service_changed)
         self._slices.subscribe(self._slice_changed)
         try:
-            while True:
-                await self._sync(await self._queued())
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follow(), name='proxy')
+                tasks.create_task(self._guard(), name='guard of the rules')
         finally:
             self._queue.close()
             self._health.close()
+            await self._observing.closed()
             await self._thread.closed()
+        raise AssertionError('both run for ever')
+
+    async def _follow(self) -> NoReturn:
+        while True:
+            await self._sync(await self._queued())
+
+    async def _guard(self) -> NoReturn:
+        """What somebody else did to our rules is undone."""
+        loop = asyncio.get_running_loop()
+        await self.synced.wait()
+        while True:
+            started = loop.time()
+            if await self._is_disturbed():
+                self.synced.clear()
+                self._queue.add(RESYNC)
+                await self.synced.wait()
+            await asyncio.sleep(max(CHECK_SECONDS, (loop.time() - started) / CHECK_SHARE))
+
+    async def _is_disturbed(self) -> bool:
+        if not await self._thread.run(self._table.is_suspect):
+            return False
+        for _ in range(LOOKS):
+            look = await self._observing.run(self._observer.look)
+            if (disturbed := await self._thread.run(self._table.judge, look)) is not None:
+                return disturbed
+        return await self._thread.run(self._table.is_disturbed)
 
     def _node_changed(self, _: Object | None, new: Object | None) -> None:
         """Hints are about the zone of this Node."""
@@ -135,23 +164,13 @@ class ServiceProxy:
 
     async def _sync(self, keys: set[Key]) -> None:
         try:
-            if await self._needs_resync(keys):
+            if RESYNC in keys or not self.synced.is_set():
                 failures = await self._resync()
             else:
-                failures = await self._sync_services(keys - {CHECK})
+                failures = await self._sync_services(keys)
         except NftError as error:
             failures = {RESYNC: str(error)}
         self._settle(keys, failures)
-
-    async def _needs_resync(self, keys: set[Key]) -> bool:
-        if RESYNC in keys or not self.synced.is_set():
-            return True
-        if CHECK not in keys:
-            return False
-        started = asyncio.get_running_loop().time()
-        disturbed = await self._thread.run(self._table.is_disturbed)
-        self._resync_seconds = asyncio.get_running_loop().time() - started
-        return disturbed
 
     def _settle(self, keys: set[Key], failures: Failures) -> None:
         """What succeeded is forgotten; what failed is reported, and tried again after a growing delay."""
@@ -162,7 +181,6 @@ class ServiceProxy:
         for key, message in failures.items():
             self._report(key, message)
             self._queue.add_rate_limited(key)
-        self._queue.add_after(CHECK, max(CHECK_SECONDS, self._resync_seconds / RESYNC_SHARE))
 
     async def _sync_services(self, keys: set[Key]) -> Failures:
         changed: dict[Key, tuple[Elements, Elements]] = {}
@@ -184,7 +202,6 @@ class ServiceProxy:
 
     async def _resync(self) -> Failures:
         """Everything, from what the kernel has to what the caches ask for."""
-        started = asyncio.get_running_loop().time()
         wanted, unreachable = await self._all_wanted()
         failures = await self._thread.run(self._table.reset, wanted)
         before, self._applied = self._applied, {}
@@ -195,7 +212,6 @@ class ServiceProxy:
             (unpack(packed), {}) for key, packed in before.items() if key not in self._applied
         ]
         await self._forget_udp_flows([*gone, *(({}, wanted[key]) for key in self._applied)])
-        self._resync_seconds = asyncio.get_running_loop().time() - started
         self.synced.set()
         return failures | unreachable
 

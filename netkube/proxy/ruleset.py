@@ -4,16 +4,20 @@ The way of a new connection (nat chains see only the first packet of one), in ``
 
     prerouting, output -> services
         from outside @sources               drop
-        vmap @services      VIP . protocol . port -> pick-N | stick-N-SECONDS | pick-0 (refuse) | drop
+        map @services       VIP . protocol . port -> a number in the packet's mark
+        vmap @chains        that number -> pick-N | stick-N-SECONDS | pick-0 (refuse) | drop
         pick-N              dnat to @endpoints[VIP . protocol . port . (random number below N)]
         a live VIP, another port   refuse;   an unallocated VIP   drop
-        an address of the Node     vmap @node-services      protocol . port -> node-pick-N ...
+        an address of the Node     @node-services, @node-chains ...      protocol . port -> node-pick-N ...
     postrouting             masquerade when a Pod was sent to itself (hairpin), and the machine to the machine
 
 All frontends with N endpoints share the chain ``pick-N``, so a change of a Service is a change of elements only,
 and its cost does not grow with the number of Services. ``stick-N-SECONDS`` is its counterpart for
 sessionAffinity ClientIP: @affinity remembers *which* endpoint a client has (by an id, carried in the packet's
 mark to the next lookup), and @endpoints knows that id as long as the frontend has that endpoint.
+
+The number stands between because the kernel, when a map of verdicts gets or loses one, walks through all of that map
+to check where it leads: 20 ms for 50,000. @chains has as many as there are chains.
 
 There are four spaces of frontends, alike but for their prefix: at an address and at a port of the Node ('node-'),
 each once for everybody and once ('outside-') for clients beyond the uplink, where these get other endpoints.
@@ -43,13 +47,16 @@ TRANSPORT = 'meta l4proto { tcp, udp, sctp }'
 NODE_PORT = 'meta l4proto . th dport'
 OUTSIDE, NODE = 'outside-', 'node-'
 DIGITS = 'same-digit'
+COUNT_BITS = 15
+MOST_ENDPOINTS = (1 << COUNT_BITS) - 1
+REFUSED, DROPPED = 0, 0xFFFFFFFF
 SPACES = ('', OUTSIDE, NODE, OUTSIDE + NODE)
 COUNTED_CHAIN = re.compile(r'(?P<space>[a-z-]*?)(?P<kind>pick|stick)-(?P<count>\d+)(?:-(?P<seconds>\d+))?')
 
 # The last part of a key is the packet's mark, as the chain has just set it. (It is not ``numgen`` in its place,
 # which needs a ``typeof`` map: nft 1.0.6 refuses new rules over one that it has read back from the kernel.)
 SPACE_MAPS = {  # name -> type of the rest of the key, and of the value
-    'services': ('', ' : verdict'),
+    'services': ('', ' : mark'),
     'endpoints': (' . mark', ' : {address} . inet_service'),
     'sticky-ids': (' . mark', ' : mark'),
 }
@@ -72,6 +79,10 @@ class Network(msgspec.Struct, frozen=True):
     uplink: str = 'machine'
 
 
+def to_chain(space: str = '') -> str:
+    return f'meta mark vmap @{space}chains'
+
+
 CHAINS: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # name, hook, rules
     (
         'pick-0', '',
@@ -80,16 +91,16 @@ CHAINS: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # name, hook, rules
     (
         'node-ports', '',
         (
-            f'iifname "{{uplink}}" {NODE_PORT} vmap @outside-node-services',
-            f'{NODE_PORT} vmap @node-services',
+            f'iifname "{{uplink}}" meta mark set {NODE_PORT} map @outside-node-services {to_chain(OUTSIDE + NODE)}',
+            f'meta mark set {NODE_PORT} map @node-services {to_chain(NODE)}',
         ),
     ),
     (
         'services', '',
         (
             '{frontend} @guarded {frontend} . {ip} saddr != @sources drop',
-            'iifname "{uplink}" {frontend} vmap @outside-services',
-            '{frontend} vmap @services',
+            f'iifname "{{uplink}}" meta mark set {{frontend}} map @outside-services {to_chain(OUTSIDE)}',
+            f'meta mark set {{frontend}} map @services {to_chain()}',
             '{ip} daddr @cluster-ips goto pick-0',
             '{ip} daddr {service_cidrs} fib daddr type != local drop',
             '{ip} daddr {load_balancer_cidrs} goto pick-0',
@@ -131,11 +142,15 @@ def render_table(network: Network, chains: Iterable[str] = ()) -> str:
     """All that is fixed, and the chains named. It may be applied again and again; no element is lost by it."""
     words = _words(network)
     family = network.family
+    chain_maps = [f'map {space}chains {{ type mark : verdict; }}' for space in SPACES]
     specs = [*map_specs(family).values(), AFFINITY.format(client=family.client_type), render_digits(family)]
-    text = [f'table {family.table} {{', *specs, '}']
+    text = [f'table {family.table} {{', *specs, *chain_maps, '}']
     for name, hook, rules in CHAINS:
         text.append(render_chain(family, name, [rule.format(**words) for rule in rules if _applies(rule, words)], hook))
-    text += [render_chain(family, name, chain_rules(family, name)) for name in sorted(set(chains) - {'pick-0'})]
+    text += [
+        f'add element {family.table} {space}chains {{ {REFUSED} : goto pick-0, {DROPPED} : drop }}' for space in SPACES
+    ]
+    text += [render_counted_chain(family, name) for name in sorted(chains)]
     return '\n'.join(text)
 
 
@@ -206,6 +221,15 @@ def _address(family: Family, value: int) -> str:
     return str(IPv4Address(value) if family.bits == 32 else IPv6Address(value))
 
 
+def render_counted_chain(family: Family, name: str) -> str:
+    """``pick-N`` or ``stick-N-SECONDS``, in any space, and the way there."""
+    match = COUNTED_CHAIN.fullmatch(name)
+    assert match is not None, name
+    number = int(match['seconds'] or 0) << COUNT_BITS | int(match['count'])
+    way = f'add element {family.table} {match["space"]}chains {{ {number} : goto {name} }}'
+    return f'{render_chain(family, name, chain_rules(family, name))}\n{way}'
+
+
 def chain_rules(family: Family, name: str) -> tuple[str, ...]:
     """The rules of ``pick-N`` and of ``stick-N-SECONDS``, in any space."""
     match = COUNTED_CHAIN.fullmatch(name)
@@ -243,14 +267,20 @@ def stick_rules(family: Family, count: int, seconds: int, id_of_index: str, go: 
     )
 
 
-def verdict(space: str, backends: Backends) -> str:
+def number_of(backends: Backends) -> int:
+    """What @services says: 17 bits of seconds, and the number of endpoints."""
     if backends.elsewhere:
-        return 'drop'
+        return DROPPED
     count = len(backends.endpoints)
-    if not count:
-        return 'goto pick-0'
-    seconds = backends.affinity_seconds
-    return f'goto {space}stick-{count}-{seconds}' if seconds else f'goto {space}pick-{count}'
+    return (backends.affinity_seconds if count else 0) << COUNT_BITS | count
+
+
+def chain_of(space: str, number: int) -> str:
+    """The name of the chain that @chains leads to from there; '' for none."""
+    if number in (REFUSED, DROPPED):
+        return ''
+    seconds, count = number >> COUNT_BITS, number & MOST_ENDPOINTS
+    return f'{space}stick-{count}-{seconds}' if seconds else f'{space}pick-{count}'
 
 
 def elements_of(rules: ServiceRules) -> Elements:
@@ -267,7 +297,7 @@ def elements_of(rules: ServiceRules) -> Elements:
 
 def _add_frontend(elements: Elements, space: str, frontend: Frontend, backends: Backends) -> None:
     at, maps = _at(frontend), f'{FAMILIES[frontend.family].table} {space}'
-    elements[f'{maps}services', at] = verdict(space, backends)
+    elements[f'{maps}services', at] = str(number_of(backends))
     numbers = endpoint_ids(backends.endpoints) if backends.affinity_seconds else range(len(backends.endpoints))
     for index, (number, endpoint) in enumerate(zip(numbers, backends.endpoints, strict=True)):
         elements[f'{maps}endpoints', f'{at} . {number}'] = f'{endpoint.ip} . {endpoint.port}'
@@ -287,8 +317,7 @@ def frontends_of(elements: Elements) -> list[Frontend]:
         table, _, map_name = name.rpartition(' ')
         if map_name in ('services', f'{NODE}services'):
             *address, protocol, port = key.split(' . ')
-            family = FAMILIES['IPv6'] if table.startswith('ip6') else FAMILIES['IPv4']
-            found.append(Frontend(''.join(address), protocol, int(port), family.name))
+            found.append(Frontend(''.join(address), protocol, int(port), _family(table).name))
     return found
 
 
@@ -304,12 +333,14 @@ def endpoint_ids(endpoints: tuple[Endpoint, ...]) -> list[int]:
 
 
 def chains_of(elements: Elements) -> set[tuple[Family, str]]:
-    """The chains that these elements go to."""
-    return {
-        (_family(name), value.removeprefix('goto '))
-        for (name, _), value in elements.items()
-        if value.startswith('goto ')
-    }
+    """The chains that these elements lead to."""
+    found = set()
+    for (name, _), value in elements.items():
+        if name.endswith('services'):
+            table, _, map_name = name.rpartition(' ')
+            if chain := chain_of(map_name.removesuffix('services'), int(value)):
+                found.add((_family(table), chain))
+    return found
 
 
 def render_changes(changes: Iterable[tuple[Elements, Elements]], chains: set[tuple[Family, str]]) -> str:
@@ -327,17 +358,17 @@ def render_changes(changes: Iterable[tuple[Elements, Elements]], chains: set[tup
         for (name, key), value in new.items():
             if old.get((name, key)) != value:
                 come[name].append(f'{key} : {value}' if value else key)
-                if value.startswith('goto '):
+                if name.endswith('services'):
                     needed[name, value] = value
     new_chains = sorted(chains_of(needed) - chains, key=lambda chain: (chain[0].nft, chain[1]))
     lines = [f'delete element {name} {{ {", ".join(keys)} }}' for name, keys in gone.items()]
-    lines += [render_chain(family, name, chain_rules(family, name)) for family, name in new_chains if name != 'pick-0']
+    lines += [render_counted_chain(family, name) for family, name in new_chains]
     lines += [f'add element {name} {{ {", ".join(texts)} }}' for name, texts in come.items()]
     return '\n'.join(lines)
 
 
-def _family(map_name: str) -> Family:
-    return FAMILIES['IPv6'] if map_name.startswith('ip6 ') else FAMILIES['IPv4']
+def _family(table: str) -> Family:
+    return FAMILIES['IPv6'] if table.startswith('ip6') else FAMILIES['IPv4']
 
 
 def pack(elements: Elements) -> str:

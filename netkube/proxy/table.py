@@ -17,6 +17,7 @@ from netkube.proxy.listing import texts_of
 from netkube.proxy.ruleset import (
     DIGITS,
     MAP_NAMES,
+    SPACES,
     Elements,
     Network,
     chains_of,
@@ -38,6 +39,18 @@ class Change(msgspec.Struct, frozen=True):
     key: Key
     old: Elements
     new: Elements
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What the kernel held at a generation: all but the elements, and the elements' number and sum."""
+
+    generation: int
+    shape: tuple[bytes, ...] = ()
+    count: int = 0
+    sum: int = 0
+
+
+INCONCLUSIVE = Look(-1)  # it changed while one looked
 
 
 class Table(msgspec.Struct):
@@ -73,21 +86,29 @@ class Table(msgspec.Struct):
         self._count, self._sum = _checksum(present.items())
         return self._apply(plan_reset(present, wanted))
 
-    def is_disturbed(self) -> bool:
-        """Somebody else has changed our tables since the last ``reset``.
+    def is_suspect(self) -> bool:
+        """Somebody else has changed nftables in this namespace since the last look; maybe not our tables."""
+        return self.nft.generation() != self._generation
 
-        A change elsewhere in nftables costs a look at everything, once.
-        """
-        generation = self.nft.generation()
-        if generation == self._generation:
-            return False
-        if not self._shape or self._read_shape() != self._shape:
+    def look(self) -> Look:
+        """What our tables hold now. It takes a second for 50,000 Services, and may be taken by another ``Table``, in
+        another thread, so that changes need not wait."""
+        before = self.nft.generation()
+        look = Look(before, self._read_shape(), *_checksum(self.present()))
+        return look if self.nft.generation() == before else INCONCLUSIVE
+
+    def judge(self, look: Look) -> bool | None:
+        """Whether somebody else has changed our tables; None: not known, as they have changed since the look."""
+        if look.generation != self.nft.generation():
+            return None
+        if (look.shape, look.count, look.sum) != (self._shape, self._count, self._sum):
             return True
-        if _checksum(self.present()) != (self._count, self._sum):
-            return True
-        if self.nft.generation() == generation:  # else there was another change while we looked: look again, later
-            self._generation = generation
+        self._generation = look.generation
         return False
+
+    def is_disturbed(self) -> bool:
+        """All of it at once."""
+        return self.is_suspect() and self.judge(self.look()) is not False
 
     def _ensure_table(self, network: Network, chains: set[str]) -> None:
         """One that cannot be amended, as another version's may be, is replaced."""
@@ -156,12 +177,14 @@ class Table(msgspec.Struct):
         self._shape = shape if self.nft.generation() == generation else ()
 
     def _read_shape(self) -> tuple[bytes, ...]:
-        """The digest of each table, and what its one constant set holds."""
+        """The digest of each table, and what those of its sets hold that lead nowhere by themselves."""
         parts: list[bytes] = []
         for network in self.networks:
             family = network.family.nft
             parts.append(self.nft.digest(family, TABLE))
-            parts += sorted(element.key for element in self.nft.elements(family, TABLE, DIGITS))
+            for name in (DIGITS, *(f'{space}chains' for space in SPACES)):
+                elements = self.nft.elements(family, TABLE, name)
+                parts += sorted(element.key + element.verdict.encode() for element in elements)
         return tuple(parts)
 
 

@@ -308,8 +308,8 @@ async def test_the_kernel_takes_sctp_rules(lab: Lab, family: str) -> None:
     await lab.endpoints('web', [backend], {'name': 'sctp', 'port': 8080, 'protocol': 'SCTP'}, family=family)
     elements = await lab.elements()
     table = 'ip6' if family == 'IPv6' else 'ip'
-    assert elements[f'{table} netkube services', f'{vip} . sctp . 80'] == 'goto pick-1'
-    assert elements[f'{table} netkube node-services', 'sctp . 30080'] == 'goto node-pick-1'
+    assert elements[f'{table} netkube services', f'{vip} . sctp . 80'] == '1'
+    assert elements[f'{table} netkube node-services', 'sctp . 30080'] == '1'
 
 
 def route_to_node(address: str, family: str) -> None:

@@ -163,7 +163,8 @@ def test_what_others_do_in_tables_of_their_own_does_not_disturb(table: Table, fo
     [
         'delete element ip netkube endpoints { 10.96.0.1 . tcp . 80 . 0 }',
         'delete element ip netkube services { 10.96.0.1 . tcp . 80 };'
-        ' add element ip netkube services { 10.96.0.1 . tcp . 80 : drop }',
+        ' add element ip netkube services { 10.96.0.1 . tcp . 80 : 0 }',
+        'delete element ip netkube chains { 2 }',
         'add element ip6 netkube cluster-ips { fd00:10:96::7 }',
         'add element ip netkube sources { 10.96.0.1 . tcp . 80 . 10.0.0.0/8 }',
         'add rule ip netkube pick-2 drop',
