@@ -268,7 +268,34 @@ def measure_dns() -> list[Row]:
     return [Row(*row) for row in bench_dns.rows(cluster, netkube, API_SOCKET)]
 
 
+def measure_proxy() -> list[Row]:
+    """The service proxy at 1, 10,000 and 50,000 Services; see bench_proxy."""
+    import bench_proxy
+
+    return [*(Row(*row) for row in bench_proxy.rows()), measure_rolling_update()]
+
+
+def measure_rolling_update() -> Row:
+    """What becomes of 500 connections a second while all Pods of a Deployment are replaced."""
+    with tempfile.TemporaryDirectory(dir='/var/tmp') as folder, cluster():
+        Path(folder).chmod(0o755)
+        tool = f'{folder}/traffic'
+        subprocess.run(['cc', '-O2', '-pthread', '-o', tool, str(HERE / 'traffic.c')], check=True)
+        web = manifest('web', 10, [tool, 'serve', '9000', '2'], 9000)
+        web = web.replace('GracePeriodSeconds": 0', 'GracePeriodSeconds": 5')
+        netkube('apply', '-f', '-', '--wait', stdin=web)
+        netkube('apply', '-f', '-', '--wait', stdin=manifest('client', 1, ['sleep', 'infinity'], 80, probe=False))
+        address = json.loads(netkube('get', 'service', 'web', '-o', 'json'))['spec']['clusterIP']
+        words = ['exec', 'deploy/client', '--', tool, 'load', address, '9000', '500', '20']
+        with subprocess.Popen([*NETKUBE, *words], stdout=subprocess.PIPE, text=True) as load:
+            netkube('rollout', 'restart', 'deploy/web')
+            netkube('rollout', 'status', 'deploy/web')
+            text = load.communicate()[0].strip()
+    return Row('500 connections/s during a rolling update of 10 replicas', text, 'refused, reset, lost = 0')
+
+
 MEASUREMENTS = {
+    'proxy': measure_proxy,
     'start': measure_start,
     'memory': measure_memory,
     'replicas': measure_replicas,
