@@ -186,17 +186,16 @@ async def change(count: int) -> None:
         client, _ = await stack.enter_async_context(pod(network, 2))
         server, address = await stack.enter_async_context(pod(network, 3))
         api = await stack.enter_async_context(memory_api(str(PLAN.service_cidr)))
-        for resource, objects in made_up(count).items():
-            for obj in objects:
-                obj['metadata'].pop('resourceVersion')
+        objects = made_up(count)
+        objects[SERVICES].append(service(0, VIP, 'web'))
+        objects[ENDPOINTSLICES].append(endpoint_slice('web', (address, 9000)))
+        for resource, each in objects.items():
+            for obj in each:
+                del obj['metadata']['resourceVersion']
                 await api.create(resource, obj)
-        await api.create(SERVICES, service(0, VIP, 'web'))
         for port in (9000, 9001):
             stack.enter_context(program(server, tool, 'serve', str(port)))
             await wait_for(client, address, port)
-        current = endpoint_slice('web', (address, 9000))
-        current['metadata'].pop('resourceVersion')
-        await api.create(ENDPOINTSLICES, current)
         await stack.enter_async_context(proxy(api))
         took = [await switch(api, client, address, 9000 + (turn + 1) % 2) for turn in range(CHANGES)]
         cuts = statistics.quantiles(took, n=100)

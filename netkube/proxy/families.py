@@ -74,8 +74,9 @@ def canonical(text: str) -> str:
 
     Whatever passed the API's validation, nothing but an address becomes part of a command to the kernel.
     """
-    family = family_of(text).socket
+    family = socket.AF_INET6 if ':' in text else socket.AF_INET
     try:
-        return socket.inet_ntop(family, socket.inet_pton(family, text))
+        packed = socket.inet_pton(family, text)
+        return socket.inet_ntop(family, packed) if family == socket.AF_INET6 else text
     except (OSError, ValueError):  # ValueError: a NUL inside
         return ''

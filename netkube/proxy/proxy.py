@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from netkube.api.meta import Key, Object, key_of
@@ -28,7 +28,7 @@ from netkube.proxy.frontends import NOTHING, Frontend, HealthCheck, service_key_
 from netkube.proxy.healthcheck import HealthCheckServers
 from netkube.proxy.ruleset import Elements, Network, elements_of, frontends_of, pack, unpack
 from netkube.proxy.table import Failures, Table
-from netkube.proxy.udpflows import changed_udp
+from netkube.proxy.udpflows import UDP, changed_udp
 
 log = logging.getLogger(__name__)
 
@@ -201,38 +201,58 @@ class ServiceProxy:
         return failures | unreachable
 
     async def _resync(self) -> Failures:
-        """Everything, from what the kernel has to what the caches ask for."""
-        wanted, unreachable = await self._all_wanted()
-        failures = await self._thread.run(self._table.reset, wanted)
-        before, self._applied = self._applied, {}
-        for key, elements in wanted.items():
-            if key not in failures:
-                self._remember(key, elements)
-        gone: list[tuple[Elements, Elements]] = [
-            (unpack(packed), {}) for key, packed in before.items() if key not in self._applied
-        ]
-        await self._forget_udp_flows([*gone, *(({}, wanted[key]) for key in self._applied)])
-        self.synced.set()
-        return failures | unreachable
+        """Everything, from what the kernel has to what the caches ask for.
 
-    async def _forget_udp_flows(self, changes: Iterable[tuple[Elements, Elements]]) -> None:
-        if destinations := changed_udp(changes):
-            await self._thread.run(self._conntrack.delete_udp_flows, destinations)
-
-    async def _all_wanted(self) -> tuple[dict[Key, Elements], Failures]:
-        """In steps, so that nobody waits for long; what changes meanwhile is queued, and so looked at again."""
+        A part is worked out while the kernel takes the one before. What changes meanwhile is queued, and so looked at
+        again.
+        """
+        await self._thread.run(self._table.begin)
         self._claims = Claims()
+        before, self._applied = self._applied, {}
+        failures: Failures = {}
+        filling: asyncio.Task[Failures] | None = None
+        services = sorted(self._services.list(), key=_age)
+        async with asyncio.TaskGroup() as tasks:
+            for start in range(0, len(services), SERVICES_A_STEP):
+                part, unreachable = await self._wanted_of(services[start : start + SERVICES_A_STEP])
+                failures |= unreachable | (await filling if filling else {})
+                filling = tasks.create_task(self._fill(part))
+        failures |= filling.result() if filling else {}
+        await self._thread.run(self._table.finish)
+        await self._forget_udp_flows(self._since(before))
+        self.synced.set()
+        return failures
+
+    async def _wanted_of(self, services: Sequence[Object]) -> tuple[dict[Key, Elements], Failures]:
+        await asyncio.sleep(0)  # nobody waits for long
         wanted: dict[Key, Elements] = {}
         unreachable: Failures = {}
-        for number, service in enumerate(sorted(self._services.list(), key=_age)):
-            if number % SERVICES_A_STEP == 0:
-                await asyncio.sleep(0)
-            key = key_of(service)
+        for key in map(key_of, services):
             elements, check = self._wanted(key, {})
             unreachable |= await self._serve_health(key, check)
             if elements:
                 wanted[key] = elements
         return wanted, unreachable
+
+    async def _fill(self, wanted: dict[Key, Elements]) -> Failures:
+        failures = await self._thread.run(self._table.fill, wanted)
+        for key, elements in wanted.items():
+            if key not in failures:
+                self._remember(key, elements)
+        return failures
+
+    def _since(self, before: Mapping[Key, str]) -> Iterator[tuple[Elements, Elements]]:
+        """What had UDP, and has gone; all that has UDP: nobody knows what the kernel led where."""
+        for key, packed in before.items():
+            if UDP in packed and key not in self._applied:
+                yield unpack(packed), {}
+        for packed in self._applied.values():
+            if UDP in packed:
+                yield {}, unpack(packed)
+
+    async def _forget_udp_flows(self, changes: Iterable[tuple[Elements, Elements]]) -> None:
+        if destinations := changed_udp(changes):
+            await self._thread.run(self._conntrack.delete_udp_flows, destinations)
 
     def _wanted(self, key: Key, old: Elements) -> tuple[Elements, HealthCheck | None]:
         """What the Service asks for now, without what another Service has already."""

@@ -138,8 +138,8 @@ CHAINS: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # name, hook, rules
 )  # fmt: skip
 
 
-def render_table(network: Network, chains: Iterable[str] = ()) -> str:
-    """All that is fixed, and the chains named. It may be applied again and again; no element is lost by it."""
+def render_table(network: Network) -> str:
+    """All that is fixed. It may be applied again and again; no element is lost by it."""
     words = _words(network)
     family = network.family
     chain_maps = [f'map {space}chains {{ type mark : verdict; }}' for space in SPACES]
@@ -150,7 +150,6 @@ def render_table(network: Network, chains: Iterable[str] = ()) -> str:
     text += [
         f'add element {family.table} {space}chains {{ {REFUSED} : goto pick-0, {DROPPED} : drop }}' for space in SPACES
     ]
-    text += [render_counted_chain(family, name) for name in sorted(chains)]
     return '\n'.join(text)
 
 
@@ -343,14 +342,13 @@ def chains_of(elements: Elements) -> set[tuple[Family, str]]:
     return found
 
 
-def render_changes(changes: Iterable[tuple[Elements, Elements]], chains: set[tuple[Family, str]]) -> str:
-    """One transaction that leads from each (old, new) to new; '' for none. ``chains`` are there already.
+def render_changes(changes: Iterable[tuple[Elements, Elements]], new_chains: Iterable[tuple[Family, str]]) -> str:
+    """One transaction that leads from each (old, new) to new, and makes these chains; '' for none.
 
     Everything that goes, goes first: an address may pass from one Service to another.
     """
     gone: dict[str, list[str]] = defaultdict(list)
     come: dict[str, list[str]] = defaultdict(list)
-    needed: Elements = {}
     for old, new in changes:
         for (name, key), value in old.items():
             if new.get((name, key)) != value:
@@ -358,11 +356,9 @@ def render_changes(changes: Iterable[tuple[Elements, Elements]], chains: set[tup
         for (name, key), value in new.items():
             if old.get((name, key)) != value:
                 come[name].append(f'{key} : {value}' if value else key)
-                if name.endswith('services'):
-                    needed[name, value] = value
-    new_chains = sorted(chains_of(needed) - chains, key=lambda chain: (chain[0].nft, chain[1]))
     lines = [f'delete element {name} {{ {", ".join(keys)} }}' for name, keys in gone.items()]
-    lines += [render_counted_chain(family, name) for family, name in new_chains]
+    in_order = sorted(new_chains, key=lambda chain: (chain[0].nft, chain[1]))
+    lines += [render_counted_chain(family, name) for family, name in in_order]
     lines += [f'add element {name} {{ {", ".join(texts)} }}' for name, texts in come.items()]
     return '\n'.join(lines)
 

@@ -63,28 +63,49 @@ class Table(msgspec.Struct):
     _shape: tuple[bytes, ...] = ()
     _count: int = 0
     _sum: int = 0
+    _orphans: Elements = msgspec.field(default_factory=dict)
 
     def change(self, changes: Mapping[Key, tuple[Elements, Elements]]) -> Failures:
         """Lead each Service from the elements that it has to others; each Service wholly or not at all."""
         return self._apply([Change(key, old, new) for key, (old, new) in changes.items()])
 
-    def reset(self, wanted: Mapping[Key, Elements]) -> Failures:
-        """Whatever the kernel has, it has ``wanted`` afterwards, and packets do not notice where it had it already.
+    def begin(self) -> None:
+        """The tables are there; what they hold is known, and waits to be asked for by ``fill``.
 
-        What two of ``wanted`` have in common the kernel refuses to the second. NftError if it does not take the
-        tables themselves.
+        NftError if the kernel does not take the tables themselves.
         """
-        chains: set[tuple[Family, str]] = set()
-        for elements in wanted.values():
-            chains |= chains_of(elements)
         self._generation = self.nft.generation()
         for network in self.networks:
-            self._ensure_table(network, {name for family, name in chains if family == network.family})
-        self._chains = chains
+            self._ensure_table(network)
+        self._chains = set()
         self._learn_shape(self._generation)
-        present = dict(self.present())
-        self._count, self._sum = _checksum(present.items())
-        return self._apply(plan_reset(present, wanted))
+        self._orphans = dict(self.present())
+        self._count, self._sum = _checksum(self._orphans.items())
+
+    def fill(self, wanted: Mapping[Key, Elements]) -> Failures:
+        """Between ``begin`` and ``finish``: the kernel has this, too. Packets do not notice where it had it already.
+
+        What two Services have in common the kernel refuses to the second.
+        """
+        return self._apply([Change(key, self._take(new), new) for key, new in wanted.items()])
+
+    def finish(self) -> None:
+        """What nobody asked for goes."""
+        orphans, self._orphans = self._orphans, {}
+        self._apply([Change(('', ''), orphans, {})])
+
+    def reset(self, wanted: Mapping[Key, Elements]) -> Failures:
+        """Whatever the kernel has, it has ``wanted`` afterwards."""
+        self.begin()
+        failures = self.fill(wanted)
+        self.finish()
+        return failures
+
+    def _take(self, new: Elements) -> Elements:
+        """Those of its elements that the kernel has, maybe with other values."""
+        if not self._orphans:
+            return {}
+        return {element: self._orphans.pop(element) for element in new if element in self._orphans}
 
     def is_suspect(self) -> bool:
         """Somebody else has changed nftables in this namespace since the last look; maybe not our tables."""
@@ -110,9 +131,9 @@ class Table(msgspec.Struct):
         """All of it at once."""
         return self.is_suspect() and self.judge(self.look()) is not False
 
-    def _ensure_table(self, network: Network, chains: set[str]) -> None:
+    def _ensure_table(self, network: Network) -> None:
         """One that cannot be amended, as another version's may be, is replaced."""
-        text = render_table(network, chains)
+        text = render_table(network)
         try:
             self._run(text)
         except NftError:
@@ -135,12 +156,12 @@ class Table(msgspec.Struct):
 
     def _apply_together(self, changes: Sequence[Change]) -> Failures:
         """One transaction; one that is refused is halved until the culprit is alone, so that all others get theirs."""
-        text = render_changes(((change.old, change.new) for change in changes), self._chains)
+        chains: set[tuple[Family, str]] = set().union(*(chains_of(change.new) for change in changes)) - self._chains
+        text = render_changes(((change.old, change.new) for change in changes), chains)
         if not text:
             return {}
-        chains: set[tuple[Family, str]] = set().union(*(chains_of(change.new) for change in changes))
         try:
-            (self._run if chains <= self._chains else self._run_reshaping)(text)
+            (self._run_reshaping if chains else self._run)(text)
         except NftError as error:
             if len(changes) == 1:
                 return {changes[0].key: str(error).splitlines()[0]}  # what follows repeats the command
@@ -194,16 +215,3 @@ def _checksum(items: Iterable[tuple[tuple[str, str], str]]) -> tuple[int, int]:
         count += 1
         total += hash(item)
     return count, total & MASK
-
-
-def plan_reset(present: Elements, wanted: Mapping[Key, Elements]) -> list[Change]:
-    """The changes that lead from what is there to what is wanted.
-
-    What nobody wants is removed first, in the name of no Service.
-    """
-    orphans = dict(present)
-    changes = []
-    for key, new in wanted.items():
-        old = {element: orphans.pop(element) for element in new if element in orphans}
-        changes.append(Change(key, old, new))
-    return [Change(('', ''), orphans, {}), *changes]

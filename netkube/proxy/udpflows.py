@@ -29,9 +29,9 @@ def udp_frontends(elements: Elements) -> dict[Address, set[Address]]:
     """Each with its endpoints, those for the cluster and those for outside."""
     found: dict[Address, set[Address]] = {}
     for (name, key), value in elements.items():
-        parts = key.split(' . ')
-        if UDP not in parts:
+        if UDP not in key:
             continue
+        parts = key.split(' . ')
         index = parts.index(UDP)
         frontend = ''.join(parts[:index]), int(parts[index + 1])
         if name.endswith('services'):
