@@ -277,6 +277,8 @@ def measure_proxy() -> list[Row]:
 
 def measure_rolling_update() -> Row:
     """What becomes of 500 connections a second while all Pods of a Deployment are replaced."""
+    from netkube.testing.tools import tool as find_tool
+
     with tempfile.TemporaryDirectory(dir='/var/tmp') as folder, cluster():
         Path(folder).chmod(0o755)
         tool = f'{folder}/traffic'
@@ -286,10 +288,11 @@ def measure_rolling_update() -> Row:
         netkube('apply', '-f', '-', '--wait', stdin=web)
         netkube('apply', '-f', '-', '--wait', stdin=manifest('client', 1, ['sleep', 'infinity'], 80, probe=False))
         address = json.loads(netkube('get', 'service', 'web', '-o', 'json'))['spec']['clusterIP']
+        kubectl = [str(find_tool('kubectl')), '--kubeconfig', netkube('kubeconfig').strip()]
         words = ['exec', 'deploy/client', '--', tool, 'load', address, '9000', '500', '20']
         with subprocess.Popen([*NETKUBE, *words], stdout=subprocess.PIPE, text=True) as load:
-            netkube('rollout', 'restart', 'deploy/web')
-            netkube('rollout', 'status', 'deploy/web')
+            for verb in ('restart', 'status'):
+                subprocess.run([*kubectl, 'rollout', verb, 'deploy/web'], check=True, capture_output=True)
             text = load.communicate()[0].strip()
     return Row('500 connections/s during a rolling update of 10 replicas', text, 'refused, reset, lost = 0')
 
