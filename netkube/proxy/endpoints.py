@@ -105,6 +105,10 @@ def _is_headless(endpoint_slice: Object) -> bool:
     return HEADLESS_LABEL in (endpoint_slice['metadata'].get('labels') or {})
 
 
+def _names(hints: Sequence[Object] | None) -> tuple[str, ...]:
+    return tuple(hint['name'] for hint in hints or ())
+
+
 def _last(candidates: Iterable[Candidate]) -> set[Endpoint]:
     return {c.endpoint for c in candidates if c.serving_last}
 
@@ -120,7 +124,7 @@ def _candidate(endpoint: Object, address_type: str, port: int, place: Place) -> 
     address = canonical(endpoint['addresses'][0])
     if not address or (':' in address) != (address_type == 'IPv6'):
         return None
-    conditions, hints = endpoint.get('conditions') or {}, endpoint.get('hints') or {}
+    conditions, hints = endpoint.get('conditions') or {}, endpoint.get('hints')
     ready = conditions.get('ready') is not False
     serving = conditions['serving'] if conditions.get('serving') is not None else ready
     return Candidate(
@@ -128,6 +132,6 @@ def _candidate(endpoint: Object, address_type: str, port: int, place: Place) -> 
         ready,
         bool(serving and conditions.get('terminating')),
         bool(place.node) and endpoint.get('nodeName') == place.node,
-        tuple(zone['name'] for zone in hints.get('forZones') or ()),
-        tuple(node['name'] for node in hints.get('forNodes') or ()),
+        _names(hints.get('forZones')) if hints else (),
+        _names(hints.get('forNodes')) if hints else (),
     )

@@ -108,6 +108,8 @@ def _add_port(
 
     for address in _addresses(_cluster_ips(service), family):
         rules.frontends[frontend(address)] = inside
+    if not _is_external(spec):
+        return
     external = list(map(frontend, _external_addresses(service, family)))
     if spec.get('type') in ('NodePort', 'LoadBalancer') and port.get('nodePort'):
         external.append(frontend('', port['nodePort']))
