@@ -176,7 +176,7 @@ class ControlPlane:
     def _service_ranges(self) -> ServiceRanges:
         machine = self._machine if self._config.host_access else None
         recorder = self._recorder(ServiceRanges.component)
-        return ServiceRanges(self._informers, recorder, self._plans, self._network, machine)
+        return ServiceRanges(self._informers, recorder, self._plans, self._network, machine, self._proxy)
 
     async def _listen(self) -> None:
         """TLS for everyone with a certificate: on this machine's loopback, and for Pods at the Node's addresses."""

@@ -8,24 +8,20 @@ from __future__ import annotations
 import asyncio
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
 
 from netkube.api.meta import Object
 from netkube.api.resources import ENDPOINTSLICES, SERVICES
-from netkube.apiserver.allocation import ServiceAllocator
 from netkube.apiserver.registry import Registry
 from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
 from netkube.cluster.addressing import AddressPlan
 from netkube.cluster.machine import MachineLink, MachineLinkConfig
 from netkube.network import namespaces
-from netkube.network.addresses import mac_of
 from netkube.network.namespaces import NamespaceThread, socket_in
 from netkube.node.network import NodeNetwork, NodeNetworkConfig
 from netkube.proxy.endpoints import Place
@@ -36,10 +32,9 @@ from netkube.proxy.table import Table
 from netkube.testing import eventually, memory_api
 
 PLAN = AddressPlan.of('10.244.0.0/16', '10.96.0.0/16')
-PLAN6 = {'pods': 'fd00:10:244:', 'node': 'fd00:10:244:f::2', 'machine': 'fd00:10:244:f::1', 'services': 'fd00:10:96::'}
-NETWORKS = networks_of(
-    [str(PLAN.service_cidr), 'fd00:10:96::/112'], [str(PLAN.load_balancer_cidr), 'fd00:10:244:e::/64']
-)
+PLAN6 = AddressPlan.of('fd00:10:244::/56', 'fd00:10:96::/112')
+PLANS = PLAN, PLAN6
+NETWORKS = networks_of([str(plan.service_cidr) for plan in PLANS], [str(plan.load_balancer_cidr) for plan in PLANS])
 NODE = 'lab-node'
 MACHINE = None  # the namespace of the test itself
 
@@ -106,7 +101,6 @@ class Lab:
     thread: NamespaceThread = field(default_factory=lambda: NamespaceThread(NODE))
     proxy_task: asyncio.Task | None = None
     pods: dict[str, Pod] = field(default_factory=dict)
-    services6: dict[str, str] = field(default_factory=dict)
 
     async def start_proxy(self) -> ServiceProxy:
         informers, recorder = Informers(self.client), EventRecorder(self.client, 'service-proxy')
@@ -129,12 +123,11 @@ class Lab:
     async def pod(self, name: str, *ports: int) -> Pod:
         """A Pod that answers on these ports (8080 if none is given), over TCP and UDP."""
         number = len(self.pods) + 2
-        pod = Pod(name, f'lab-{name}', str(PLAN.node_pod_cidr[number]), f'{PLAN6["pods"]}:{number:x}')
+        pod = Pod(name, f'lab-{name}', *(str(plan.node_pod_cidr[number]) for plan in PLANS))
         self.pods[name] = pod
         namespaces.create(pod.netns)
         self.stack.callback(namespaces.delete, pod.netns)
-        await self.network.plug(name, pod.netns, IPv4Address(pod.address))
-        plug_ipv6(pod)
+        await self.network.plug(name, pod.netns, *map(ip_address, (pod.address, pod.address6)))
         for port in ports or (8080,):
             await self.serve(pod, port)
         return pod
@@ -159,13 +152,7 @@ class Lab:
             self.stack.callback(transport.close)
 
     async def service(self, name: str, *ports: Object, **spec: object) -> str:
-        """A Service without selector; its cluster IP. Without ``ports`` it has TCP 80.
-
-        One with ``ipFamilies`` has an address of each, that is ``service_address``.
-        """
-        if 'IPv6' in spec.get('ipFamilies', ()):  # type: ignore[operator]
-            self.services6[name] = f'{PLAN6["services"]}{len(self.services6) + 16:x}'
-            spec |= {'clusterIP': self.services6[name], 'clusterIPs': [self.services6[name]]}
+        """A Service without selector; its cluster IP. Without ``ports`` it has TCP 80."""
         manifest = {
             'apiVersion': 'v1', 'kind': 'Service', 'metadata': {'namespace': 'default', 'name': name},
             'spec': {'ports': list(ports) or [{'port': 80}], **spec},
@@ -246,98 +233,17 @@ def ip(netns: str | None, *commands: str, family: str = 'IPv6') -> None:
     subprocess.run([*inside, version, '-batch', '-'], input='\n'.join(commands), text=True, check=True)
 
 
-def enable_ipv6(netns: str | None, *links: str) -> None:
-    words = [f'net.ipv6.conf.{link}.disable_ipv6=0' for link in links] + ['net.ipv6.conf.all.forwarding=1']
-    inside = ['ip', 'netns', 'exec', netns] if netns else []
-    subprocess.run([*inside, 'sysctl', '-qw', *words], check=True)
-
-
-def connect_ipv6() -> None:
-    """Machine and Node reach each other, as ``MachineLink`` does it for IPv4."""
-    enable_ipv6(NODE, 'lo', 'netkube0', 'machine')
-    enable_ipv6(MACHINE, 'lo', 'nk-lab')
-    macs = {name: mac_of(getattr(PLAN, f'{name}_address')).hex(':') for name in ('node', 'machine')}
-    ip(
-        NODE,
-        f'address add {PLAN6["node"]}/128 dev netkube0 nodad',
-        'address add fd00:10:244::1/128 dev netkube0 nodad',
-        f'neighbour add {PLAN6["machine"]} lladdr {macs["machine"]} dev machine',
-        f'route add {PLAN6["machine"]} dev machine',
-        f'route add default via {PLAN6["machine"]} dev machine src {PLAN6["node"]}',
-        'route add fd00:10:96::/112 dev netkube0',
-        'route add fd00:10:244:e::/64 dev netkube0',
-    )
-    ip(
-        MACHINE,
-        f'address add {PLAN6["machine"]}/128 dev nk-lab nodad',
-        f'neighbour add {PLAN6["node"]} lladdr {macs["node"]} dev nk-lab',
-        f'route add {PLAN6["node"]} dev nk-lab',
-        *(f'route add {to} via {PLAN6["node"]} dev nk-lab' for to in ('fd00:10:96::/112', 'fd00:10:244::/48')),
-    )
-
-
-def plug_ipv6(pod: Pod) -> None:
-    """As ``NodeNetwork.plug`` does it for IPv4; nobody has to ask for a neighbour."""
-    enable_ipv6(pod.netns, 'lo', 'eth0')
-    ip(
-        pod.netns,
-        f'address add {pod.address6}/128 dev eth0 nodad',
-        f'neighbour add fd00:10:244::1 lladdr {mac_of(PLAN.gateway).hex(":")} dev eth0',
-        'route add fd00:10:244::1 dev eth0',
-        'route add default via fd00:10:244::1 dev eth0',
-    )
-    mac = mac_of(IPv4Address(pod.address)).hex(':')
-    ip(
-        NODE,
-        f'neighbour add {pod.address6} lladdr {mac} dev netkube0',
-        f'route add {pod.address6} dev netkube0',
-    )
-
-
-@contextmanager
-def chosen_addresses() -> Iterator[None]:
-    """Of Services of IPv6, the API allocates nothing: the lab has chosen."""
-
-    def only_ipv4(name: str) -> None:
-        original = getattr(ServiceAllocator, name)
-
-        def method(self: ServiceAllocator, *services: Object | None) -> Any:
-            if any('IPv6' in service['spec'].get('ipFamilies', ()) for service in services if service):
-                return None
-            return original(self, *services)
-
-        patches.enter_context(patch.object(ServiceAllocator, name, method))
-
-    with ExitStack() as patches:
-        for name in ('fill', 'changed'):
-            only_ipv4(name)
-        yield
-
-
 @asynccontextmanager
 async def service_lab(folder: Path) -> AsyncIterator[Lab]:
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(memory_api(str(PLAN.service_cidr)))
-        stack.enter_context(chosen_addresses())
-        network = NodeNetwork(
-            NodeNetworkConfig(
-                NODE,
-                PLAN.pod_cidr,
-                PLAN.service_cidr,
-                PLAN.gateway,
-                PLAN.node_address,
-                PLAN.dns_vip,
-                load_balancer_cidr=PLAN.load_balancer_cidr,
-            )
-        )
+        client = await stack.enter_async_context(memory_api(','.join(str(p.service_cidr) for p in PLANS)))
+        network = NodeNetwork(NodeNetworkConfig(NODE, PLANS))
         await network.start()
         stack.push_async_callback(network.stop)
-        addresses = PLAN.machine_address, PLAN.node_address, PLAN.pod_cidr, PLAN.service_cidr
-        link = MachineLink(MachineLinkConfig('lab', NODE, *addresses, record=folder / 'forwarding'))
+        link = MachineLink(MachineLinkConfig('lab', NODE, PLANS, folder / 'forwarding'))
         await link.ensure()
         stack.push_async_callback(link.close)
         stack.push_async_callback(link.remove)
-        connect_ipv6()
         lab = Lab(client, network, stack)
         stack.push_async_callback(lab.thread.closed)
         stack.push_async_callback(lab.stop_proxy)

@@ -12,9 +12,9 @@ from netkube.api.resources import EVENTS, SERVICES
 from netkube.testing import eventually
 
 UNREACHED = 0.4
-NODE_ADDRESS = {'IPv4': str(PLAN.node_address), 'IPv6': PLAN6['node']}
-MACHINE_ADDRESS = {'IPv4': str(PLAN.machine_address), 'IPv6': PLAN6['machine']}
-BALANCED = {'IPv4': str(PLAN.load_balancer_cidr[7]), 'IPv6': 'fd00:10:244:e::7'}
+NODE_ADDRESS = {'IPv4': str(PLAN.node_address), 'IPv6': str(PLAN6.node_address)}
+MACHINE_ADDRESS = {'IPv4': str(PLAN.machine_address), 'IPv6': str(PLAN6.machine_address)}
+BALANCED = {'IPv4': str(PLAN.load_balancer_cidr[7]), 'IPv6': str(PLAN6.load_balancer_cidr[7])}
 EXTERNAL = {'IPv4': '192.0.2.50', 'IPv6': '2001:db8::50'}
 EVERYONE = {'IPv4': '0.0.0.0/0', 'IPv6': '::/0'}
 families = pytest.mark.parametrize('family', ['IPv4', 'IPv6'])
@@ -89,7 +89,7 @@ async def test_a_node_port(lab: Lab, family: str) -> None:
     await lab.endpoints('web', [backend], *TARGETS, family=family)
 
     await answers_everywhere(lab, NODE_ADDRESS[family], 30080, client, 'backend', MACHINE_ADDRESS[family])
-    gateway = {'IPv4': str(PLAN.gateway), 'IPv6': 'fd00:10:244::1'}[family]
+    gateway = {'IPv4': str(PLAN.gateway), 'IPv6': str(PLAN6.gateway)}[family]
     assert await who(client.netns, gateway, 30080) == 'backend'  # every address of the Node
 
 
