@@ -1,4 +1,4 @@
-"""The ranges of ServiceCIDRs in the routes of Node and machine, and in the proxy's rules: a new one is as the first one is.
+"""The ranges of ServiceCIDRs in the routes of Node and machine and in the proxy's rules, so that each is as the first.
 
 Pods need no route of their own: all they send goes to the Node. A range that would take packets away from somebody
 else (from Pods, or from a network of the machine) gets no route, and its ServiceCIDR an Event that says so: its
