@@ -84,7 +84,7 @@ class MadeUpApi:
 
 @contextlib.asynccontextmanager
 async def node() -> AsyncIterator[NodeNetwork]:
-    config = NodeNetworkConfig(NODE, PLAN.pod_cidr, PLAN.service_cidr, PLAN.gateway, PLAN.node_address, PLAN.dns_vip)
+    config = NodeNetworkConfig(NODE, (PLAN,))
     network = NodeNetwork(config)
     await network.start()
     try:
