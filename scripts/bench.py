@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from policy_latency import Api
+
 HERE = Path(__file__).resolve().parent
 NETKUBE = [sys.executable, '-E', '-s', '-m', 'netkube.cli.main', '--cluster', 'bench']
 API_SOCKET = '/run/netkube/bench/api.sock'
@@ -166,6 +168,80 @@ def measure_connections() -> list[Row]:
     return [Row('connection through the Service / direct to the Pod', text, '1.2', 'kube-proxy 1.0 to 1.2')]
 
 
+def measure_policy() -> list[Row]:
+    """At 1,000 Pods and 100 policies: from a label's change to its effect, and what a connection pays for policies.
+
+    All but two of the Pods are objects only, with an address that nobody has.
+    """
+    labels = {'app': 'server'}
+    echo = (
+        'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 9000))\n'
+        'while True: s.sendto(*s.recvfrom(100))'
+    )
+    others = [fake_pod(number) for number in range(998)]
+    policies = [network_policy(f'other-{number}', {'number': str(number)}) for number in range(97)]
+    policies += [network_policy(f'server-{number}', labels) for number in range(3)]
+    with tempfile.TemporaryDirectory(dir='/var/tmp') as folder, cluster():
+        Path(folder).chmod(0o755)
+        tool = f'{folder}/connect_latency'
+        subprocess.run(['cc', '-O2', '-o', tool, str(HERE / 'connect_latency.c')], check=True)
+        both = ['sh', '-c', f'python3 -c \'{echo}\' & exec {tool} s 9000']
+        netkube('apply', '-f', '-', '--wait', stdin=manifest('server', 1, both, 9000, probe=False))
+        netkube('apply', '-f', '-', '--wait', stdin=manifest('client', 1, ['sleep', 'infinity'], 80, probe=False))
+        netkube('apply', '-f', '-', stdin='\n---\n'.join(map(json.dumps, others)))
+        api = Api(API_SOCKET)
+        for number in range(len(others)):
+            addresses = [{'ip': f'10.250.{number // 250}.{number % 250 + 1}'}]
+            api.patch(f'fake-{number}/status', {'status': {'podIP': addresses[0]['ip'], 'podIPs': addresses}})
+        (server,) = json.loads(netkube('get', 'pods', '-l', 'app=server', '-o', 'json'))['items']
+        (client,) = json.loads(netkube('get', 'pods', '-l', 'app=client', '-o', 'json'))['items']
+        name, address = client['metadata']['name'], server['status']['podIP']
+        words = ('exec', name, '--', tool, 'c', address, '9000', str(CONNECTIONS))
+        taken: dict[str, list[float]] = {'without': [], 'with': []}
+        text = '\n---\n'.join(map(json.dumps, policies))
+        for _ in range(RUNS):
+            for case, verb in (('without', 'delete'), ('with', 'apply')):
+                netkube(verb, '-f', '-', *(['--ignore-not-found'] if verb == 'delete' else []), stdin=text)
+                api.patch(name, {'metadata': {'labels': {'role': 'friend'}}})
+                taken[case].append(p50_of(netkube(*words)))
+        inside = ['ip', 'netns', 'exec', f'netkube-bench--pod-{client["metadata"]["uid"]}', sys.executable]
+        latency = [*inside, str(HERE / 'policy_latency.py'), API_SOCKET, name, address, '50']
+        output = subprocess.run(latency, check=True, capture_output=True, text=True).stdout
+    times = sorted(float(line) for line in output.split())
+    p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
+    ratio = ratio_of(taken['with'], taken['without'])
+    cost = f'{ratio:.2f} ({statistics.median(taken["with"]):.0f} / {statistics.median(taken["without"]):.0f} us p50)'
+    return [
+        Row('label changed to in force, 1,000 Pods, 100 policies', f'{p50:.0f} ms p50, {p99:.0f} ms p99', '25 ms p99'),
+        Row('connection under three policies / without any', cost, '1.2'),
+    ]
+
+
+def fake_pod(number: int) -> dict:
+    labels = {'number': str(number % 97), 'role': 'x'}
+    spec = {'schedulerName': 'nobody', 'containers': [{'name': 'none', 'image': 'none'}]}
+    return {'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': f'fake-{number}', 'labels': labels}, 'spec': spec}
+
+
+def network_policy(name: str, labels: dict[str, str]) -> dict:
+    """Those Pods are reached by friends, at any port but the first ten, and may go anywhere."""
+    friends = [{'podSelector': {'matchLabels': {'role': 'friend'}}}]
+    ports = [{'protocol': protocol, 'port': 10, 'endPort': 65535} for protocol in ('TCP', 'UDP')]
+    spec = {
+        'podSelector': {'matchLabels': labels}, 'policyTypes': ['Ingress', 'Egress'],
+        'ingress': [{'from': friends, 'ports': ports}], 'egress': [{}],
+    }  # fmt: skip
+    return {
+        'apiVersion': 'networking.k8s.io/v1', 'kind': 'NetworkPolicy', 'metadata': {'name': name}, 'spec': spec,
+    }  # fmt: skip
+
+
+def p50_of(output: str) -> float:
+    match = re.search(r'failed=0 p50=([\d.]+)', output)
+    assert match, 'a connection failed'
+    return float(match[1])
+
+
 def measure_command_line() -> list[Row]:
     """The whole process of ``get pods``: ours and kubectl's, in turn."""
     from netkube.testing.tools import tool
@@ -208,12 +284,43 @@ def measure_api() -> list[Row]:
     ]  # fmt: skip
 
 
+def measure_proxy() -> list[Row]:
+    """The service proxy at 1, 10,000 and 50,000 Services; see bench_proxy."""
+    import bench_proxy
+
+    return [*(Row(*row) for row in bench_proxy.rows()), measure_rolling_update()]
+
+
+def measure_rolling_update() -> Row:
+    """What becomes of 500 connections a second while all Pods of a Deployment are replaced."""
+    from netkube.testing.tools import tool as find_tool
+
+    with tempfile.TemporaryDirectory(dir='/var/tmp') as folder, cluster():
+        Path(folder).chmod(0o755)
+        tool = f'{folder}/traffic'
+        subprocess.run(['cc', '-O2', '-pthread', '-o', tool, str(HERE / 'traffic.c')], check=True)
+        web = manifest('web', 10, [tool, 'serve', '9000', '2'], 9000)
+        web = web.replace('GracePeriodSeconds": 0', 'GracePeriodSeconds": 5')
+        netkube('apply', '-f', '-', '--wait', stdin=web)
+        netkube('apply', '-f', '-', '--wait', stdin=manifest('client', 1, ['sleep', 'infinity'], 80, probe=False))
+        address = json.loads(netkube('get', 'service', 'web', '-o', 'json'))['spec']['clusterIP']
+        kubectl = [str(find_tool('kubectl')), '--kubeconfig', netkube('kubeconfig').strip()]
+        words = ['exec', 'deploy/client', '--', tool, 'load', address, '9000', '500', '20']
+        with subprocess.Popen([*NETKUBE, *words], stdout=subprocess.PIPE, text=True) as load:
+            for verb in ('restart', 'status'):
+                subprocess.run([*kubectl, 'rollout', verb, 'deploy/web'], check=True, capture_output=True)
+            text = load.communicate()[0].strip()
+    return Row('500 connections/s during a rolling update of 10 replicas', text, 'refused, reset, lost = 0')
+
+
 MEASUREMENTS = {
+    'proxy': measure_proxy,
     'start': measure_start,
     'memory': measure_memory,
     'replicas': measure_replicas,
     'connections': measure_connections,
     'dns': measure_dns,
+    'policy': measure_policy,
     'commandline': measure_command_line,
     'api': measure_api,
 }

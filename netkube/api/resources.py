@@ -100,6 +100,7 @@ REPLICASETS = Resource('apps', 'v1', 'replicasets', 'ReplicaSet', True, ('rs',),
 ENDPOINTSLICES = Resource('discovery.k8s.io', 'v1', 'endpointslices', 'EndpointSlice', True)
 SERVICECIDRS = Resource('networking.k8s.io', 'v1', 'servicecidrs', 'ServiceCIDR', False, subresources=('status',))
 IPADDRESSES = Resource('networking.k8s.io', 'v1', 'ipaddresses', 'IPAddress', False, ('ip',))
+NETWORKPOLICIES = Resource('networking.k8s.io', 'v1', 'networkpolicies', 'NetworkPolicy', True, ('netpol',))
 LEASES = Resource('coordination.k8s.io', 'v1', 'leases', 'Lease', True)
 PRIORITYCLASSES = Resource('scheduling.k8s.io', 'v1', 'priorityclasses', 'PriorityClass', False, ('pc',))
 
@@ -207,7 +208,7 @@ SELFSUBJECTRULESREVIEWS = Resource(
 # What a cluster cannot be without: these kinds' types are read at start (``netkube.api.schema``).
 FIRST: tuple[Resource, ...] = (
     NAMESPACES, NODES, PODS, SERVICES, ENDPOINTS, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, EVENTS,
-    DEPLOYMENTS, REPLICASETS, ENDPOINTSLICES, LEASES, SERVICECIDRS, IPADDRESSES, PRIORITYCLASSES,
+    DEPLOYMENTS, REPLICASETS, ENDPOINTSLICES, NETWORKPOLICIES, LEASES, SERVICECIDRS, IPADDRESSES, PRIORITYCLASSES,
     ROLES, ROLEBINDINGS, CLUSTERROLES, CLUSTERROLEBINDINGS,
 )  # fmt: skip
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from netkube.api.errors import ApiError
-from netkube.api.families import IPV4, socket_family
+from netkube.api.families import socket_family
 from netkube.api.meta import Object
 from netkube.api.resources import NODES
 from netkube.apiserver.bootstrap import ensure_kubernetes_service, ensure_service_cidr
@@ -34,16 +34,18 @@ from netkube.cluster.children import Children, ensure_dns, reap_certificates
 from netkube.cluster.config import ClusterConfig
 from netkube.cluster.machine import MachineLink
 from netkube.cluster.networks import machine_link_config, node_network_config
+from netkube.cluster.policed import PolicedNetwork
 from netkube.cluster.progress import READY, Progress
 from netkube.cluster.serviceranges import ServiceRanges
 from netkube.controllers import CONTROLLERS
+from netkube.controllers.loadbalancer import LoadBalancerController
 from netkube.controllers.rootca import RootCAController
 from netkube.controllers.serviceaccounttoken import ServiceAccountTokenController
 from netkube.network import namespaces
+from netkube.networkpolicy.agent import NetworkPolicyAgent
 from netkube.node.agent import NodeAgent
 from netkube.node.config import NodeConfig
-from netkube.node.network import NodeNetwork
-from netkube.proxy.proxy import ServiceProxy
+from netkube.proxy.proxy import ServiceProxy, networks_of
 from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import RuntimeUnavailable
 from netkube.scheduler.scheduler import Scheduler
@@ -54,7 +56,6 @@ RESOLV_CONF = Path('/etc/resolv.conf')
 SYSTEMD_RESOLV_CONF = Path('/run/systemd/resolve/resolv.conf')
 
 API_PORT_IN_CLUSTER = 6443
-NO_IPV4 = '192.0.2.0/32'  # RFC 5737: nobody's
 CONNECT_SECONDS = 0.005  # between two tries to reach a runtime that is starting
 
 log = logging.getLogger(__name__)
@@ -98,9 +99,15 @@ class ControlPlane:
         )  # fmt: skip
         self._server = ApiServer(self._registry, self._kubelet_of)
         self._informers = Informers(self._registry)
-        self._network = NodeNetwork(node_network_config(config, plans))
         self._machine = MachineLink(machine_link_config(config, plans))
         self._recorders: list[EventRecorder] = []
+        self._policies = NetworkPolicyAgent(
+            self._informers,
+            config.node_netns,
+            self._recorder('network-policy', config.node_name),
+            resolvers=[str(plan.dns_vip) for plan in plans],
+        )
+        self._network = PolicedNetwork(node_network_config(config, plans), self._policies)
         self._runtime = RuntimeClient(str(config.runtime_socket))
         self._agent = NodeAgent(
             self._registry,
@@ -113,7 +120,7 @@ class ControlPlane:
         self._proxy = ServiceProxy(
             self._informers,
             config.node_netns,
-            next((str(plan.service_cidr) for plan in plans if plan.family == IPV4), NO_IPV4),
+            networks_of([str(plan.service_cidr) for plan in plans], [str(plan.load_balancer_cidr) for plan in plans]),
             self._recorder('kube-proxy', config.node_name),
             node_name=config.node_name,
         )
@@ -148,12 +155,16 @@ class ControlPlane:
         recorder = self._recorder(ServiceAccountTokenController.component)
         sign = self._registry.tokens.legacy
         controllers.append(ServiceAccountTokenController(self._informers, recorder, ca=ca, sign=sign))
+        balancers = self._recorder(LoadBalancerController.component)
+        ranges = [plan.load_balancer_cidr for plan in self._plans]
+        controllers.append(LoadBalancerController(self._informers, balancers, ranges))
         scheduler = Scheduler(self._informers, self._recorder('default-scheduler'))
         components: dict[str, Coroutine[Any, Any, None]] = {
             'Node': self._agent.run(),
             'network': self._network.run(),
             'service ranges': self._service_ranges().run(),
             'proxy': self._proxy.run(),
+            'network policies': self._policies.run(),
             'scheduler': scheduler.run(),
             **{controller.component: controller.run() for controller in controllers},
             'resolver': self._keep_dns(),
@@ -165,7 +176,7 @@ class ControlPlane:
     def _service_ranges(self) -> ServiceRanges:
         machine = self._machine if self._config.host_access else None
         recorder = self._recorder(ServiceRanges.component)
-        return ServiceRanges(self._informers, recorder, self._plans, self._network, machine)
+        return ServiceRanges(self._informers, recorder, self._plans, self._network, machine, self._proxy)
 
     async def _listen(self) -> None:
         """TLS for everyone with a certificate: on this machine's loopback, and for Pods at the Node's addresses."""
@@ -183,6 +194,7 @@ class ControlPlane:
     async def _ready(self, dns_ready: int | None) -> None:
         """The rules are in the kernel, the Node takes Pods, the resolver answers."""
         await self._proxy.synced.wait()
+        await self._policies.synced.wait()
         await self._node_is_ready()
         if dns_ready is not None:
             await _readable(dns_ready)

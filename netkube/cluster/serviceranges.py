@@ -1,4 +1,4 @@
-"""The ranges of ServiceCIDRs in the routes of Node and machine, so that a new range is reached as the first one is.
+"""The ranges of ServiceCIDRs in the routes of Node and machine and in the proxy's rules, so that each is as the first.
 
 Pods need no route of their own: all they send goes to the Node. A range that would take packets away from somebody
 else (from Pods, or from a network of the machine) gets no route, and its ServiceCIDR an Event that says so: its
@@ -7,6 +7,7 @@ addresses work for Pods, which is as far as the API server can promise, and not 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import ip_network
 
 from netkube.api.families import Network, family_of
@@ -18,6 +19,7 @@ from netkube.client.informer import Informers
 from netkube.cluster.addressing import AddressPlans
 from netkube.cluster.machine import MachineLink
 from netkube.node.network import NodeNetwork
+from netkube.proxy.proxy import ServiceProxy, networks_of
 
 ALL = ('', 'all')
 
@@ -34,8 +36,10 @@ class ServiceRanges:
         plans: AddressPlans,
         node: NodeNetwork,
         machine: MachineLink | None,
+        proxy: ServiceProxy,
     ) -> None:
         self._recorder, self._plans, self._node, self._machine = recorder, plans, node, machine
+        self._proxy, self._served = proxy, {plan.service_cidr for plan in plans}
         self._cidrs = informers[SERVICECIDRS]
         self._controller = Controller('serviceranges', informers, self._sync, expected=(OSError,))
         self._controller.watch(SERVICECIDRS, lambda _: [ALL])
@@ -49,9 +53,17 @@ class ServiceRanges:
         for network in [network for network in wanted if self._is_of_pods(network)]:
             self._refuse(wanted.pop(network), f'no route to {network}: it overlaps the range of Pods')
         await self._node.route_services(wanted)
+        self._serve(wanted)
         if self._machine is not None:
             for network, why in (await self._machine.route_services(wanted)).items():
                 self._refuse(wanted[network], why)
+
+    def _serve(self, ranges: Iterable[Network]) -> None:
+        wanted = {plan.service_cidr for plan in self._plans} | set(ranges)
+        if wanted != self._served:
+            self._served = wanted
+            balanced = (str(plan.load_balancer_cidr) for plan in self._plans)
+            self._proxy.serve(networks_of(sorted(map(str, wanted)), balanced))
 
     def _networks(self, obj: Object) -> list[Network]:
         """Of the cluster's families."""

@@ -116,15 +116,20 @@ class Netlink:
 
     def dump(self, message: Message) -> list[bytes]:
         """The bodies of all answers."""
+        return list(self.iterate(message))
+
+    def iterate(self, message: Message) -> Iterator[bytes]:
+        """The bodies of all answers, as they arrive. Use it up: what is not read is taken for the next answer."""
         self._send((message,), NLM_F_DUMP)
-        found: list[bytes] = []
         while True:
             for _, kind, flags, payload in self._parse(self._socket.recv(RECEIVE_SIZE)):
                 if kind == NLMSG_DONE:
-                    return found
-                if kind == NLMSG_ERROR and (failure := failure_of(message, flags, payload)):
-                    raise failure
-                found.append(payload)
+                    return
+                if kind == NLMSG_ERROR:
+                    if failure := failure_of(message, flags, payload):
+                        raise failure
+                    return
+                yield payload
 
     def _send(self, messages: tuple[Message, ...], flags: int) -> int:
         first = self._sequence + 1

@@ -7,15 +7,11 @@ releases the GIL: a big transaction in a worker thread does not stop the event l
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from netkube.network.netfilter import HEADER_SIZE, SUBSYSTEM_NFTABLES, Netfilter, message
-from netkube.network.netlink import parse_attributes
-
-NFT_MSG_GETGEN, NFTA_GEN_ID = 16, 1  # linux/netfilter/nf_tables.h
-GET_GENERATION = message(SUBSYSTEM_NFTABLES, NFT_MSG_GETGEN, socket.AF_UNSPEC, b'', 'get generation')
+from netkube.network import nftdump
+from netkube.network.netfilter import Netfilter
 
 
 class NftError(Exception):
@@ -79,11 +75,20 @@ class Nft:
 
     def generation(self) -> int:
         """A number that grows by one with each transaction of anybody in the namespace that changed something."""
+        return nftdump.generation(self._socket())
+
+    def elements(self, family: str, table: str, name: str) -> Iterator[nftdump.Element]:
+        """See ``nftdump.dump_elements``."""
+        return nftdump.dump_elements(self._socket(), family, table, name)
+
+    def digest(self, family: str, table: str) -> bytes:
+        """See ``nftdump.digest``."""
+        return nftdump.digest(self._socket(), family, table)
+
+    def _socket(self) -> Netfilter:
         if self._netfilter is None:  # kept: the kernel takes milliseconds to close such a socket
             self._netfilter = Netfilter()
-        answer = self._netfilter.get(GET_GENERATION)
-        assert answer is not None  # it has no errno that would mean absence
-        return int.from_bytes(parse_attributes(answer[HEADER_SIZE:])[NFTA_GEN_ID], 'big')
+        return self._netfilter
 
     def _opened(self) -> Library:
         if self._library is None:

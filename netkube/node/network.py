@@ -15,7 +15,7 @@ from socket import if_nametoindex
 
 import msgspec
 
-from netkube.api.families import IPV6, Address, Network
+from netkube.api.families import IPV6, Address, Network, family_of
 from netkube.network import namespaces, sysctl
 from netkube.network.addresses import ensure_address, mac_of
 from netkube.network.links import (
@@ -208,7 +208,8 @@ class Plane:
         found = service_routes(netlink, bridge)
         wanted = {cidr for plan in self._config.plans for cidr in (plan.service_cidr, plan.load_balancer_cidr)}
         wanted |= set(ranges)
-        netlink.request(*(ensure_route(one, bridge) for one in wanted - found))
+        sources = {plan.family: plan.node_address for plan in self._config.plans}
+        netlink.request(*(ensure_route(one, bridge, source=sources[family_of(one)]) for one in wanted - found))
         netlink.request(*(delete_route(one, bridge) for one in found - wanted))
 
     def close(self) -> None:
@@ -243,9 +244,10 @@ def _bridge_side(plan: AddressPlan, bridge: int) -> list[Message]:
         ensure_unreachable(plan.pod_cidr),
         # A Service's address is rewritten before it is routed, and so is a load balancer's. What is not still has to
         # reach the forward hook, where it is refused, and a process of the Node itself needs a route to get as far as
-        # the output hook.
-        ensure_route(plan.service_cidr, bridge),
-        ensure_route(plan.load_balancer_cidr, bridge),
+        # the output hook. It goes with the Node's address: by itself IPv6 takes the one most like the destination,
+        # the resolver's, whose packets are not tracked.
+        ensure_route(plan.service_cidr, bridge, source=plan.node_address),
+        ensure_route(plan.load_balancer_cidr, bridge, source=plan.node_address),
     ]
 
 

@@ -1,13 +1,17 @@
-"""A Node with its network and service proxy, the real API, and Pods that say who they are and who asks."""
+"""A Node with its network and service proxy, the real API, and Pods that say who they are and who asks.
+
+Each Pod, the Node and the machine have an address of both families, and so has each Service that asks for both.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 
 from netkube.api.meta import Object
@@ -19,14 +23,18 @@ from netkube.cluster.addressing import AddressPlan
 from netkube.cluster.machine import MachineLink, MachineLinkConfig
 from netkube.network import namespaces
 from netkube.network.namespaces import NamespaceThread, socket_in
-from netkube.network.nft import Nft, NftError
 from netkube.node.network import NodeNetwork, NodeNetworkConfig
+from netkube.proxy.endpoints import Place
 from netkube.proxy.frontends import service_key_of_slice, service_rules
-from netkube.proxy.proxy import ServiceProxy
-from netkube.proxy.ruleset import LISTINGS, Elements, elements_of, parse_elements
+from netkube.proxy.proxy import ServiceProxy, networks_of
+from netkube.proxy.ruleset import Elements, elements_of
+from netkube.proxy.table import Table
 from netkube.testing import eventually, memory_api
 
 PLAN = AddressPlan.of('10.244.0.0/16', '10.96.0.0/16')
+PLAN6 = AddressPlan.of('fd00:10:244::/56', 'fd00:10:96::/112')
+PLANS = PLAN, PLAN6
+NETWORKS = networks_of([str(plan.service_cidr) for plan in PLANS], [str(plan.load_balancer_cidr) for plan in PLANS])
 NODE = 'lab-node'
 MACHINE = None  # the namespace of the test itself
 
@@ -36,12 +44,20 @@ class Pod:
     name: str
     netns: str
     address: str
+    address6: str = ''
+
+    def at(self, family: str) -> str:
+        return self.address if family == 'IPv4' else self.address6
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ':' in address else socket.AF_INET
 
 
 async def ask(netns: str | None, address: str, port: int, timeout: float = 2.0) -> str:
     """Connect over TCP and read: 'POD CLIENT-ADDRESS'. ConnectionRefusedError; TimeoutError if nobody reacts."""
     loop = asyncio.get_running_loop()
-    with socket_in(netns) as client:
+    with socket_in(netns, family_of(address)) as client:
         async with asyncio.timeout(timeout):
             await loop.sock_connect(client, (address, port))
             return (await loop.sock_recv(client, 100)).decode()
@@ -52,7 +68,7 @@ async def who(netns: str | None, address: str, port: int) -> str:
 
 
 def udp_client(netns: str | None, address: str, port: int) -> socket.socket:
-    client = socket_in(netns, kind=socket.SOCK_DGRAM)
+    client = socket_in(netns, family_of(address), socket.SOCK_DGRAM)
     client.connect((address, port))
     return client
 
@@ -72,7 +88,7 @@ class DatagramServer(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
 
-    def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+    def datagram_received(self, data: bytes, address: tuple) -> None:
         self.transport.sendto(f'{self.name} {address[0]}'.encode(), address)  # type: ignore[attr-defined]
 
 
@@ -81,14 +97,14 @@ class Lab:
     client: Registry
     network: NodeNetwork
     stack: AsyncExitStack
-    nft: Nft = field(default_factory=Nft)
+    table: Table = field(default_factory=lambda: Table(NETWORKS))
     thread: NamespaceThread = field(default_factory=lambda: NamespaceThread(NODE))
     proxy_task: asyncio.Task | None = None
     pods: dict[str, Pod] = field(default_factory=dict)
 
     async def start_proxy(self) -> ServiceProxy:
         informers, recorder = Informers(self.client), EventRecorder(self.client, 'service-proxy')
-        proxy = ServiceProxy(informers, NODE, str(PLAN.service_cidr), recorder, node_name='node-1')
+        proxy = ServiceProxy(informers, NODE, NETWORKS, recorder, node_name='node-1')
         self.proxy_task = asyncio.create_task(self._run_proxy(informers, recorder, proxy))
         await asyncio.wait_for(proxy.synced.wait(), 5)
         return proxy
@@ -106,11 +122,12 @@ class Lab:
 
     async def pod(self, name: str, *ports: int) -> Pod:
         """A Pod that answers on these ports (8080 if none is given), over TCP and UDP."""
-        pod = Pod(name, f'lab-{name}', str(PLAN.node_pod_cidr[len(self.pods) + 2]))
+        number = len(self.pods) + 2
+        pod = Pod(name, f'lab-{name}', *(str(plan.node_pod_cidr[number]) for plan in PLANS))
         self.pods[name] = pod
         namespaces.create(pod.netns)
         self.stack.callback(namespaces.delete, pod.netns)
-        await self.network.plug(name, pod.netns, IPv4Address(pod.address))
+        await self.network.plug(name, pod.netns, *map(ip_address, (pod.address, pod.address6)))
         for port in ports or (8080,):
             await self.serve(pod, port)
         return pod
@@ -122,14 +139,17 @@ class Lab:
                 writer.write(data)
             writer.close()
 
-        stream, datagram = socket_in(pod.netns), socket_in(pod.netns, kind=socket.SOCK_DGRAM)
-        for listener in (stream, datagram):
-            listener.bind((pod.address, port))
-        server = await asyncio.start_server(answer, sock=stream, backlog=1000)
-        self.stack.callback(server.close)
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: DatagramServer(pod.name), sock=datagram)
-        self.stack.callback(transport.close)
+        for address in filter(None, (pod.address, pod.address6)):
+            stream, datagram = (
+                socket_in(pod.netns, family_of(address), kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+            )
+            for listener in (stream, datagram):
+                listener.bind((address, port))
+            server = await asyncio.start_server(answer, sock=stream, backlog=1000)
+            self.stack.callback(server.close)
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_datagram_endpoint(lambda: DatagramServer(pod.name), sock=datagram)
+            self.stack.callback(transport.close)
 
     async def service(self, name: str, *ports: Object, **spec: object) -> str:
         """A Service without selector; its cluster IP. Without ``ports`` it has TCP 80."""
@@ -140,16 +160,37 @@ class Lab:
         created = await self.client.create(SERVICES, manifest)
         return created['spec']['clusterIP']
 
+    async def change(self, name: str, **spec: object) -> Object:
+        service = await self.client.get(SERVICES, 'default', name)
+        service = {**service, 'spec': {**service['spec'], **spec}}
+        changed = await self.client.update(SERVICES, service)
+        await self.settled()
+        return changed
+
+    async def balance(self, name: str, *ingress: Object | str) -> None:
+        """The Service has these addresses of load balancers, or entries in full."""
+        service = await self.client.get(SERVICES, 'default', name)
+        entries = [{'ip': each, 'ipMode': 'VIP'} if isinstance(each, str) else each for each in ingress]
+        await self.client.update(SERVICES, {**service, 'status': {'loadBalancer': {'ingress': entries}}}, 'status')
+        await self.settled()
+
     async def endpoints(
-        self, service: str, pods: Iterable[Pod | Object], *ports: Object, slice_name: str = '', settle: bool = True
+        self,
+        service: str,
+        pods: Iterable[Pod | Object],
+        *ports: Object,
+        slice_name: str = '',
+        settle: bool = True,
+        family: str = 'IPv4',
     ) -> None:
         """Make these the endpoints of the Service: Pods that are ready, or endpoints in full."""
         name = slice_name or f'{service}-1'
         endpoints = [
-            {'addresses': [pod.address], 'conditions': {'ready': True}} if isinstance(pod, Pod) else pod for pod in pods
+            {'addresses': [pod.at(family)], 'conditions': {'ready': True}} if isinstance(pod, Pod) else pod
+            for pod in pods
         ]
         manifest = {
-            'apiVersion': 'discovery.k8s.io/v1', 'kind': 'EndpointSlice', 'addressType': 'IPv4',
+            'apiVersion': 'discovery.k8s.io/v1', 'kind': 'EndpointSlice', 'addressType': family,
             'metadata': {'namespace': 'default', 'name': name, 'labels': {'kubernetes.io/service-name': service}},
             'ports': list(ports) or [{'name': '', 'port': 8080, 'protocol': 'TCP'}], 'endpoints': endpoints,
         }  # fmt: skip
@@ -170,7 +211,7 @@ class Lab:
         return await self.thread.run(self._list)
 
     async def nft_run(self, text: str) -> None:
-        await self.thread.run(self.nft.run, text)
+        await self.thread.run(self.table.nft.run, text)
 
     async def wanted(self) -> Elements:
         slices = (await self.client.list(ENDPOINTSLICES)).items
@@ -178,26 +219,28 @@ class Lab:
         for service in (await self.client.list(SERVICES)).items:
             key = (service['metadata']['namespace'], service['metadata']['name'])
             own = [item for item in slices if key in service_key_of_slice(item)]
-            elements |= elements_of(service_rules(service, own, 'node-1'))
+            elements |= elements_of(service_rules(service, own, Place('node-1'), ('IPv4', 'IPv6')))
         return elements
 
     def _list(self) -> Elements:
-        try:
-            return {key: value for text in LISTINGS for key, value in parse_elements(self.nft.list_json(text)).items()}
-        except NftError:  # no table at the moment
-            return {}
+        return dict(self.table.present())
+
+
+def ip(netns: str | None, *commands: str, family: str = 'IPv6') -> None:
+    """Commands of ip(8) in a namespace."""
+    inside = ['ip', '-n', netns] if netns else ['ip']
+    version = '-4' if family == 'IPv4' else '-6'
+    subprocess.run([*inside, version, '-batch', '-'], input='\n'.join(commands), text=True, check=True)
 
 
 @asynccontextmanager
 async def service_lab(folder: Path) -> AsyncIterator[Lab]:
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(memory_api(str(PLAN.service_cidr)))
-        network = NodeNetwork(
-            NodeNetworkConfig(NODE, (PLAN,))
-        )
+        client = await stack.enter_async_context(memory_api(','.join(str(p.service_cidr) for p in PLANS)))
+        network = NodeNetwork(NodeNetworkConfig(NODE, PLANS))
         await network.start()
         stack.push_async_callback(network.stop)
-        link = MachineLink(MachineLinkConfig('lab', NODE, (PLAN,), folder / 'forwarding'))
+        link = MachineLink(MachineLinkConfig('lab', NODE, PLANS, folder / 'forwarding'))
         await link.ensure()
         stack.push_async_callback(link.close)
         stack.push_async_callback(link.remove)

@@ -61,9 +61,7 @@ async def test_a_client_is_free_again_after_the_timeout(lab: Lab) -> None:
     assert len(await endpoints_seen(lab, client.netns, vip)) == 1
 
     async def forgotten() -> bool:
-        listed = await lab.thread.run(lab.nft.list_json, 'list map ip netkube affinity')
-        (affinity,) = [item['map'] for item in listed['nftables'] if 'map' in item]
-        return 'elem' not in affinity
+        return not await lab.thread.run(lambda: list(lab.table.nft.elements('ip', 'netkube', 'affinity')))
 
     await eventually(forgotten, timeout=5)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from service_lab import MACHINE, Lab, ask_udp, udp_client, who
+from service_lab import MACHINE, PLAN, Lab, ask_udp, udp_client, who
 
 from netkube.api.resources import EVENTS, SERVICES
+from netkube.proxy.proxy import networks_of
 from netkube.testing import eventually
 
 
@@ -48,6 +49,23 @@ async def test_a_new_proxy_takes_over_what_is_there(lab: Lab) -> None:
 
     assert await lab.elements() == await lab.wanted()
     assert [await who(MACHINE, vip, 80) for vip in (kept, changed)] == ['a', 'b']
+
+
+async def test_the_clusters_ranges_may_change_while_it_runs(lab: Lab) -> None:
+    backend = await lab.pod('backend')
+    vip = await lab.service('web')
+    await lab.endpoints('web', [backend])
+    await lab.stop_proxy()
+    proxy = await lab.start_proxy()
+
+    async def ranges() -> bool:
+        listed = await lab.thread.run(lab.table.nft.list_json, 'list chain ip netkube services')
+        return '10.112.0.0' in str(listed)
+
+    assert not await ranges()
+    proxy.serve(networks_of([str(PLAN.service_cidr), '10.112.0.0/16', 'fd00:10:96::/112']))
+    await eventually(ranges, timeout=5)
+    assert await who(MACHINE, vip, 80) == 'backend'
 
 
 async def test_no_connection_fails_while_a_proxy_takes_over(lab: Lab) -> None:

@@ -18,6 +18,7 @@ from netkube.api.defaults.core import (
     default_node,
     default_secret,
 )
+from netkube.api.defaults.networkpolicy import default_networkpolicy
 from netkube.api.defaults.pod import default_pod, default_pod_template
 from netkube.api.defaults.rbac import default_binding, default_role
 from netkube.api.defaults.service import default_service
@@ -33,6 +34,7 @@ _DEFAULTS: dict[Resource, Callable[[Object], None]] = {
     resources.SERVICES: default_service,
     resources.ENDPOINTS: default_endpoints,
     resources.ENDPOINTSLICES: default_endpointslice,
+    resources.NETWORKPOLICIES: default_networkpolicy,
     resources.SECRETS: default_secret,
     resources.DEPLOYMENTS: workloads.default_deployment,
     resources.REPLICASETS: workloads.default_replicaset,

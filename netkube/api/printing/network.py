@@ -8,6 +8,7 @@ from typing import Any
 
 from netkube.api.durations import age
 from netkube.api.meta import Object
+from netkube.api.selectors import from_label_selector
 
 _SHOWN = 3  # endpoints and ports in a cell, before '+ N more...'
 _LOAD_BALANCER_WIDTH = 16
@@ -103,3 +104,12 @@ def print_ipaddress(ip_address: Object, now: datetime) -> list[Any]:
     metadata, parent = ip_address['metadata'], (ip_address.get('spec') or {}).get('parentRef') or {}
     words = (parent.get('group'), parent.get('resource'), parent.get('namespace'), parent.get('name'))
     return [metadata['name'], '/'.join(filter(None, words)), age(metadata.get('creationTimestamp'), now)]
+
+
+def print_networkpolicy(policy: Object, now: datetime) -> list[Any]:
+    """The selector as metav1.FormatLabelSelector writes it; an empty one, which selects all Pods, is ``<none>``."""
+    return [
+        policy['metadata']['name'],
+        str(from_label_selector(policy.get('spec', {}).get('podSelector') or {})) or '<none>',
+        age(policy['metadata'].get('creationTimestamp'), now),
+    ]

@@ -75,6 +75,9 @@ _TABLES: dict[Resource, Table] = {
     resources.IPADDRESSES: ((
         NAME, Column('ParentRef', 'io.k8s.api.networking.v1.IPAddressSpec.parentRef'), AGE,
     ), network.print_ipaddress),
+    resources.NETWORKPOLICIES: ((
+        NAME, Column('Pod-Selector', 'io.k8s.api.networking.v1.NetworkPolicySpec.podSelector'), AGE,
+    ), network.print_networkpolicy),
     resources.NODES: ((
         NAME,
         Column('Status', 'The status of the node'),

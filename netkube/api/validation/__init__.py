@@ -22,6 +22,7 @@ from netkube.api.validation import (
     daemons,
     endpoints,
     ingress,
+    networkpolicy,
     pod,
     policy,
     rbac,
@@ -72,6 +73,9 @@ _CHECKS: dict[Resource, Checks] = {
     resources.ENDPOINTSLICES: Checks(endpoints.validate_endpointslice, endpoints.validate_endpointslice_update),
     resources.SERVICECIDRS: Checks(servicecidrs.validate_service_cidr, servicecidrs.validate_service_cidr_update),
     resources.IPADDRESSES: Checks(servicecidrs.validate_ip_address, servicecidrs.validate_ip_address_update),
+    resources.NETWORKPOLICIES: Checks(
+        networkpolicy.validate_networkpolicy, networkpolicy.validate_networkpolicy_update
+    ),
     resources.CONFIGMAPS: Checks(config.validate_configmap, config.validate_configmap_update),
     resources.SECRETS: Checks(config.validate_secret, config.validate_secret_update),
     resources.EVENTS: Checks(cluster.validate_event, cluster.validate_event_update),
