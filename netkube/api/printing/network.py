@@ -11,7 +11,6 @@ from netkube.api.meta import Object
 from netkube.api.selectors import from_label_selector
 
 _SHOWN = 3  # endpoints and ports in a cell, before '+ N more...'
-_LOAD_BALANCER_WIDTH = 16
 
 
 def print_service(service: Object, now: datetime) -> list[Any]:
@@ -48,10 +47,10 @@ def _external_ip(service: Object) -> str:
 
 
 def _load_balancers(service: Object) -> str:
+    """In full: kube-apiserver renders every table as for ``-o wide``."""
     ingresses = service.get('status', {}).get('loadBalancer', {}).get('ingress') or ()
     names = {one.get('ip') or one.get('hostname') or '' for one in ingresses} - {''}
-    text = ','.join(sorted(names))
-    return text if len(text) <= _LOAD_BALANCER_WIDTH else text[: _LOAD_BALANCER_WIDTH - 3] + '...'
+    return ','.join(sorted(names))
 
 
 def print_endpoints(endpoints: Object, now: datetime) -> list[Any]:
