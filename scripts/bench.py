@@ -313,11 +313,19 @@ def measure_rolling_update() -> Row:
     return Row('500 connections/s during a rolling update of 10 replicas', text, 'refused, reset, lost = 0')
 
 
+def measure_pods() -> list[Row]:
+    """A thousand of them; see bench_pods."""
+    import bench_pods
+
+    return [Row(*row) for row in bench_pods.rows(cluster, netkube, API_SOCKET)]
+
+
 MEASUREMENTS = {
     'proxy': measure_proxy,
     'start': measure_start,
     'memory': measure_memory,
     'replicas': measure_replicas,
+    'pods': measure_pods,
     'connections': measure_connections,
     'dns': measure_dns,
     'policy': measure_policy,

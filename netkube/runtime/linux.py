@@ -31,6 +31,8 @@ PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 24, 
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435, 442
+_SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT = 430, 431, 432
+_CLOEXEC, _FSCONFIG_CMD_CREATE = 1, 6  # of fsopen and fsmount
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE, _AT_SYMLINK_NOFOLLOW = -100, 0x1000, 0x8000, 0x100
 _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH = 4
@@ -86,6 +88,16 @@ def mount(source: str, target: str, kind: str = '', flags: int = 0, options: str
 
 def umount(target: str, flags: int = 0) -> None:
     _check(_libc.umount2(_text(target), flags), target)
+
+
+def new_file_system(kind: str) -> int:
+    """A detached mount of a new file system, which ends with the descriptor (Linux 5.2)."""
+    context = _check(_libc.syscall(_SYS_FSOPEN, _text(kind), _CLOEXEC), kind)
+    try:
+        _check(_libc.syscall(_SYS_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0), kind)
+        return _check(_libc.syscall(_SYS_FSMOUNT, context, _CLOEXEC, 0), kind)
+    finally:
+        os.close(context)
 
 
 def pivot_root(new_root: str, old_root: str) -> None:

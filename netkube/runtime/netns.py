@@ -29,7 +29,7 @@ def create(name: str, sysctls: Mapping[str, str]) -> None:
     own = os.open('/proc/self/ns/net', os.O_RDONLY | os.O_CLOEXEC)
     try:
         linux.unshare(linux.CLONE_NEWNET)
-        _write_sysctls(sysctls)
+        write_sysctls(sysctls)
         _raise_loopback()
         linux.mount('/proc/self/ns/net', path_of(name), flags=linux.MS_BIND)
     except OSError:
@@ -51,14 +51,31 @@ def delete(name: str) -> None:
         os.unlink(path_of(name))
 
 
-def _write_sysctls(sysctls: Mapping[str, str]) -> None:
-    for name, value in sysctls.items():
-        try:
-            with open('/proc/sys/' + name.replace('.', '/'), 'w') as file:
-                file.write(value)
-        except FileNotFoundError:
-            if name not in DEFAULT_SYSCTLS:  # those are for the modules that happen to be loaded
-                raise
+def write_sysctls(sysctls: Mapping[str, str]) -> None:
+    """In the namespaces that we are in.
+
+    Through a procfs of its own: in a shared one the kernel's dentry cache chains up the files of all namespaces.
+
+    With 1,000 namespaces their look-up would take 1.8 ms instead of 0.2.
+    """
+    proc = linux.new_file_system('proc')
+    try:
+        for name, value in sysctls.items():
+            try:
+                _write(f'sys/{name.replace(".", "/")}', value, proc)
+            except FileNotFoundError:
+                if name not in DEFAULT_SYSCTLS:  # those are for the modules that happen to be loaded
+                    raise
+    finally:
+        os.close(proc)
+
+
+def _write(path: str, text: str, directory: int) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.write(file, text.encode())
+    finally:
+        os.close(file)
 
 
 def _raise_loopback() -> None:
