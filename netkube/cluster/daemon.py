@@ -1,4 +1,4 @@
-"""The cluster daemon: ``python -m netkube.cluster.daemon FILE --progress-fd N``.
+"""The cluster daemon: ``python -m netkube.cluster.daemon FILE [PROGRESS_FD]``.
 
 Start-up is imports, so the order is: the Node's namespace (a system call), then the processes that import for
 themselves on the other core, and only then what this process needs. Pods, their network and DNS outlive it: it
@@ -7,13 +7,12 @@ finds them again when it starts, and SIGTERM ends nothing but itself.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import logging
 import os
 import resource
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from netkube.cluster.children import Children, ensure_dns, ensure_runtime, fork_certificates
 from netkube.cluster.config import load
@@ -21,18 +20,15 @@ from netkube.cluster.progress import FAILED, Progress
 from netkube.network import namespaces
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(file: str, progress_fd: str = '') -> None:
+    """``file`` is the cluster's cluster.json. Not argparse: it would be 10 ms of each start."""
     gc.disable()  # until all is imported: what a start makes is there to stay
-    parser = argparse.ArgumentParser(prog='python -m netkube.cluster.daemon')
-    parser.add_argument('file', help="the cluster's cluster.json")
-    parser.add_argument('--progress-fd', type=int)
-    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format='%(asctime)s %(levelname)s %(name)s: %(message)s')
     logging.getLogger('uvicorn').setLevel(logging.WARNING)  # it would say each WebSocket
-    config = load('', os.path.dirname(os.path.abspath(options.file)))
+    config = load('', os.path.dirname(os.path.abspath(file)))
     if config is None:
-        sys.exit(f'{options.file} does not exist')
-    progress = Progress(options.progress_fd)
+        sys.exit(f'{file} does not exist')
+    progress = Progress(int(progress_fd) if progress_fd else None)
     progress.say('starting the runtime and the resolver')
     namespaces.ensure(config.node_netns)
     ensure_runtime(config)
@@ -52,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     except* RuntimeUnavailable:
         # Without the runtime its Pods are gone, too. Starting is also how to recover from anything: so start again.
         logging.getLogger(__name__).warning('the runtime has ended; starting over')
-        os.execv(sys.executable, [sys.executable, '-E', '-s', '-m', 'netkube.cluster.daemon', options.file])
+        os.execv(sys.executable, [sys.executable, '-E', '-s', '-m', 'netkube.cluster.daemon', file])
     except* Exception as failures:
         progress.end(FAILED + '; '.join(_words(failures)))
         raise
@@ -74,4 +70,4 @@ def _raise_file_limit() -> None:
 
 
 if __name__ == '__main__':
-    main(sys.argv[1:])
+    main(*sys.argv[1:])

@@ -177,7 +177,7 @@ def _launch(config: ClusterConfig, say: Callable[[str], None]) -> str:
     """Wait until the daemon says that it is ready; what went wrong if it ends before."""
     reader, writer = os.pipe()
     log_from = config.log_file.stat().st_size if config.log_file.exists() else 0
-    arguments = [str(config.file), '--progress-fd', str(writer)]
+    arguments = [str(config.file), str(writer)]
     processes.spawn(config, processes.DAEMON, 'netkube.cluster.daemon', arguments, pass_fds=[writer])
     os.close(writer)
     reason = ''

@@ -22,7 +22,6 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
-import yaml
 
 from netkube.api.meta import Key, Object
 
@@ -54,6 +53,8 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename='c
 
 def parse_images(text: str) -> tuple[Program, ...]:
     """ImagesError."""
+    import yaml  # 20 ms of each start
+
     try:
         programs = msgspec.convert(yaml.safe_load(text) or [], tuple[Program, ...])
     except (yaml.YAMLError, msgspec.ValidationError) as error:
