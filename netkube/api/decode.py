@@ -10,6 +10,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from netkube.api.errors import ApiError, bad_request
@@ -73,9 +74,12 @@ def _struct(struct: Struct, value: dict[str, Any], path: list[str]) -> Object:
         field = struct.fields.get(key)
         if field is None or child is None:
             continue
-        path.append(key)
-        decoded = _value(field.type, child, struct, path)
-        path.pop()
+        if field.type.kind == 'string' and type(child) is str:  # most values are, and every write is decoded
+            decoded = child
+        else:
+            path.append(key)
+            decoded = _value(field.type, child, struct, path)
+            path.pop()
         if field.required or not _omitted(field, decoded):
             result[key] = decoded
     return result
@@ -83,9 +87,11 @@ def _struct(struct: Struct, value: dict[str, Any], path: list[str]) -> Object:
 
 def _omitted(field: Field, value: Any) -> bool:
     """omitempty: empty strings, lists and maps, and zeros of fields that are no pointers, are not kept."""
+    if value:
+        return False
     kind = field.type.kind
     if kind in ('list', 'map'):
-        return not value
+        return True
     return field.omits_zero and kind not in _NEVER_ZERO and value in _EMPTY
 
 
@@ -200,16 +206,25 @@ def _int_or_string(type_: Type, value: Any, struct: Struct, path: list[str]) -> 
 
 
 def _time(type_: Type, value: Any, struct: Struct, path: list[str]) -> str:
-    return timestamp(_parse_time(value, '2006-01-02T15:04:05Z07:00'))
+    return _canonical_time(_of_text(value))
 
 
 def _microtime(type_: Type, value: Any, struct: Struct, path: list[str]) -> str:
-    return micro_timestamp(_parse_time(value, '2006-01-02T15:04:05.000000Z07:00'))
+    return micro_timestamp(_parse_time(_of_text(value), '2006-01-02T15:04:05.000000Z07:00'))
 
 
-def _parse_time(value: Any, layout: str) -> datetime:
+@lru_cache(1024)  # a Pod's status has the same second in each condition
+def _canonical_time(text: str) -> str:
+    return timestamp(_parse_time(text, '2006-01-02T15:04:05Z07:00'))
+
+
+def _of_text(value: Any) -> str:
     if not isinstance(value, str):
         raise _Fault(f'json: cannot unmarshal {_json_kind(value)} into Go value of type string')
+    return value
+
+
+def _parse_time(value: str, layout: str) -> datetime:
     try:
         parsed = datetime.fromisoformat(value)
     except ValueError:

@@ -56,10 +56,10 @@ def available_in(pod: Object, min_ready_seconds: int, now: datetime) -> float | 
     """Seconds until it counts as available: 0 if it does; None while it is not ready."""
     if not is_ready(pod):
         return None
+    if min_ready_seconds == 0:
+        return 0
     since = ready_since(pod)
-    if min_ready_seconds == 0 or since is None:
-        return 0 if min_ready_seconds == 0 else None
-    return max(0.0, (since + timedelta(seconds=min_ready_seconds) - now).total_seconds())
+    return None if since is None else max(0.0, (since + timedelta(seconds=min_ready_seconds) - now).total_seconds())
 
 
 def restarts(pod: Object) -> int:
