@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from netkube.api.meta import key_of
 from netkube.api.resources import DEPLOYMENTS, PODS
 from netkube.client.http import Endpoint, HttpClient
 from netkube.client.interface import WatchEvent
@@ -160,10 +161,17 @@ async def begin_many(client: HttpClient, container: Object) -> None:
 
 
 async def end_many(client: HttpClient) -> None:
-    """Foreground: the Deployment goes last, after all its Pods."""
-    events = client.watch(DEPLOYMENTS, 'default')
+    """A Pod is deleted when its processes, namespace and files have gone."""
+    found = await client.list(PODS, 'default')
+    left = {key_of(pod) for pod in found.items}
+
+    def are_gone(type: str, pod: Object) -> bool:
+        if type == 'DELETED':
+            left.discard(key_of(pod))
+        return not left
+
     await client.delete(DEPLOYMENTS, 'default', 'many', propagation_policy='Foreground')
-    await wait_for(events, lambda type, _: type == 'DELETED')
+    await wait_for(client.watch(PODS, 'default', resource_version=found.resource_version), are_gone)
 
 
 async def wait_for(events: AsyncIterator[WatchEvent], condition: Callable[[str, Object], bool]) -> None:
