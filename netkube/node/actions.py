@@ -14,12 +14,12 @@ from netkube.api.meta import Object, parse_timestamp
 from netkube.client.events import EventRecorder
 from netkube.node.addresses import AddressesExhausted
 from netkube.node.config import NodeConfig
-from netkube.node.containers import container_config
-from netkube.node.dnsconfig import pod_hostname
+from netkube.node.containers import capabilities_of, container_config
 from netkube.node.downward import PodFacts, UnsupportedField
 from netkube.node.environment import ConfigError, Sources, container_environment, service_environment
 from netkube.node.handlers import HandlerFailed, Handlers, Target
 from netkube.node.imagetable import ImageTable
+from netkube.node.isolation import seen_hostname
 from netkube.node.plan import (
     Action,
     CreateSandbox,
@@ -33,6 +33,7 @@ from netkube.node.podspec import SCHEME, all_containers
 from netkube.node.probes import ContainerProbes, seconds_since
 from netkube.node.record import PodRecord
 from netkube.node.sandboxes import Sandboxes, SandboxFailed
+from netkube.node.seccomp import ProfileError, SeccompFilters
 from netkube.node.termination import MINIMUM_GRACE, grace_seconds
 from netkube.node.tokens import TokenSource, tokens_of
 from netkube.node.volumes import MountFailed, VolumeContext
@@ -67,6 +68,7 @@ class Machinery(msgspec.Struct, frozen=True):
 class Actions:
     def __init__(self, machinery: Machinery) -> None:
         self._m = machinery
+        self._seccomp = SeccompFilters(machinery.config.seccomp_profiles, machinery.config.seccomp_filters)
 
     async def carry_out(self, record: PodRecord, action: Action) -> None:
         """NotYet when the rest of the plan has no meaning any more."""
@@ -106,7 +108,8 @@ class Actions:
 
     async def _create_sandbox(self, record: PodRecord) -> None:
         try:
-            self._m.sandboxes.addresses.allocate(record.uid)
+            assert record.pod is not None
+            self._m.sandboxes.addresses_of(record.pod)
             await self._renew_tokens(record)
             await self._m.sandboxes.create(record, self._context(record))
         except MountFailed as error:
@@ -139,7 +142,8 @@ class Actions:
         return VolumeContext(record.pod, self._m.sources, self._facts(record), record.tokens)
 
     def _facts(self, record: PodRecord) -> PodFacts:
-        addresses = self._m.sandboxes.addresses.allocate(record.uid)
+        assert record.pod is not None
+        addresses = self._m.sandboxes.addresses_of(record.pod)
         config = self._m.config
         return PodFacts(config.node_addresses, tuple(map(str, addresses)), config.node_name, self._m.allocatable)
 
@@ -153,6 +157,9 @@ class Actions:
             config = await self._config_of(record, pod, container, start)
         except (ConfigError, UnsupportedField) as error:
             self._refuse(record, start.name, 'CreateContainerConfigError', str(error))
+            return
+        except ProfileError as error:
+            self._refuse(record, start.name, 'CreateContainerError', str(error))
             return
         try:
             await self._create(record, config)
@@ -184,12 +191,15 @@ class Actions:
         services = service_environment(namespace, self._m.services(namespace), links)
         variables = container_environment(pod, container, self._m.sources, self._facts(record), services)
 
+        seccomp = await self._seccomp.path_for(pod, container, capabilities_of(container))
+
         def make() -> ContainerConfig:
             return container_config(
                 pod, container, start, variables, self._m.sandboxes.files(pod),
-                hostname=pod_hostname(pod, config.cluster_domain).hostname,
+                hostname=seen_hostname(pod, config.cluster_domain, config.node_name),
                 log_path=config.log_file(record.uid, start.name, start.attempt),
                 hide=config.hide,
+                seccomp=seccomp,
                 rootfs=self._m.images.rootfs_of(container.get('image', '')),
             )  # fmt: skip
 
