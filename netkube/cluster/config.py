@@ -174,8 +174,8 @@ def check_name(name: str) -> str:
 def merged(existing: ClusterConfig, wanted: dict[str, object]) -> ClusterConfig:
     """The existing cluster, if every option that was given agrees with it.
 
-    ``host_access``, ``api_port`` and ``hide`` may change at each start; anything else is part of what the cluster's objects
-    hold.
+    ``host_access``, ``api_port`` and ``hide`` may change at each start; anything else is part of what the cluster's
+    objects hold.
     """
     given = {key: value for key, value in wanted.items() if value is not None}
     fixed = {key: value for key, value in given.items() if key not in CHANGEABLE}
