@@ -58,11 +58,6 @@ def _of_container(container: Object, path: str, controllers: Collection[str]) ->
     for port in container.get('ports') or ():
         if port.get('hostPort'):
             yield f'{path}.ports[{port["containerPort"]}].hostPort'
-    if (container.get('lifecycle') or {}).get('stopSignal'):
-        yield f'{path}.lifecycle.stopSignal'
-    for kind in ('livenessProbe', 'readinessProbe', 'startupProbe'):
-        if (container.get(kind) or {}).get('grpc'):
-            yield f'{path}.{kind}.grpc'
     for mount in container.get('volumeMounts') or ():
         if mount.get('mountPropagation') not in (None, 'None'):
             yield f'{path}.volumeMounts[{mount["mountPath"]}].mountPropagation'

@@ -20,6 +20,13 @@ def status_of(pod, *containers, waiting=None, ready=None, **fields):
 
 
 INIT = [container('i')]
+SIDECAR = pod(initContainers=[container('side', restartPolicy='Always')], restartPolicy='Never')
+
+
+def with_init(of, name):
+    return of | {'spec': of['spec'] | {'initContainers': [*of['spec']['initContainers'], container(name)]}}
+
+
 TWO = (container('a'), container('b'))
 
 
@@ -40,6 +47,14 @@ TWO = (container('a'), container('b'))
         ('init failed', pod(initContainers=INIT), [exited('i', 1)], {}, 'Pending'),
         ('init failed for good', pod(initContainers=INIT, restartPolicy='Never'), [exited('i', 1)], {}, 'Failed'),
         ('init done', pod(initContainers=INIT), [exited('i'), running()], {}, 'Running'),
+        ('a sidecar still runs', SIDECAR, [running('side'), exited()], {}, 'Running'),
+        ('how a sidecar ended means nothing', SIDECAR, [exited('side', 143), exited()], {}, 'Succeeded'),
+        ('a sidecar has to start', SIDECAR, [exited('side', 1)], {'waiting': {'side': CRASH}}, 'Pending'),
+        ('init failed for good beside a sidecar', with_init(SIDECAR, 'i'), [running('side'), exited('i', 1)], {},
+         'Pending'),
+        ('a policy of its own', pod(container(restartPolicy='Always'), restartPolicy='Never'), [exited(code=1)], {},
+         'Running'),
+        ('Never for one', pod(container(restartPolicy='Never')), [exited(code=1)], {}, 'Failed'),
         ('stopped, success', pod(), [exited()], {'ended': True}, 'Succeeded'),
         ('stopped, failure', pod(), [exited(code=143)], {'ended': True}, 'Failed'),
         ('stopped before it started', pod(), [], {'ended': True}, 'Failed'),
