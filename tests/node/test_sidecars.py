@@ -9,6 +9,7 @@ from node_lab import Lab, condition
 from netkube.api.resources import PODS
 from netkube.testing import eventually
 
+
 def sidecar(name: str, journal: Path, **fields):
     return {
         'name': name, 'image': 'i', 'restartPolicy': 'Always', 'command': ['sh', '-c', waits(name)],
