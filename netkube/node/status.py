@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from netkube.api.meta import Object, parse_timestamp, timestamp
+from netkube.node.allocated import allocated_fields, mount_fields
 from netkube.node.conditions import all_containers_restarting, merge_conditions, pod_conditions
 from netkube.node.plan import Waiting
 from netkube.node.podspec import (
@@ -144,11 +145,11 @@ def _container_status(pod: Object, container: Object, facts: Facts, *, init: boo
     if waiting is None and last is not None and round_of(last) < current_round(pod, facts.containers):
         waiting = Waiting('RestartingAllContainers')
     row: Object = {'name': name, 'state': {}, 'lastState': {}, 'ready': False, 'restartCount': 0}
-    row |= {'image': image, 'imageID': '', 'started': False}
+    row |= {'image': image, 'imageID': '', 'started': False, **mount_fields(container)}
     if last is None:
         row['state'] = {'waiting': _waiting(waiting or _not_begun(pod))}
         return row
-    row |= {'restartCount': last.attempt, 'containerID': SCHEME + last.id}
+    row |= {'restartCount': last.attempt, 'containerID': SCHEME + last.id, **allocated_fields(container)}
     row['image'] = last.annotations.get(IMAGE_ANNOTATION, image)
     if waiting is not None and last.state != RUNNING:
         row['state'] = {'waiting': _waiting(waiting)}
