@@ -40,6 +40,7 @@ from netkube.node.volumes import MountFailed, VolumeContext
 from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import RUNNING, ContainerConfig, ContainerStatus, CriError, RuntimeUnavailable
 
+SANDBOX_CHANGED = 'Pod sandbox changed, it will be killed and re-created.'
 RETRY = timedelta(seconds=10)  # what a change of an object did not mend is tried again
 
 
@@ -107,6 +108,8 @@ class Actions:
     # the sandbox
 
     async def _create_sandbox(self, record: PodRecord) -> None:
+        if record.all_containers():
+            self.event(record, 'Normal', 'SandboxChanged', SANDBOX_CHANGED)
         try:
             assert record.pod is not None
             self._m.sandboxes.addresses_of(record.pod)
@@ -274,7 +277,7 @@ class Actions:
         grace = grace_seconds(record.pod, stop, now)
         record.stopping[stop.id] = now + timedelta(seconds=grace)
         self.event(record, 'Normal', 'Killing', stop.message, stop.name)
-        hook = self._pre_stop_hook(record, stop.name)
+        hook = None if stop.abrupt else self._pre_stop_hook(record, stop.name)
         if hook is None:
             await self._m.runtime.stop_container(stop.id, grace)
         else:

@@ -15,7 +15,7 @@ from netkube.api.quantity import parse_quantity
 from netkube.node.environment import ConfigError, command_line
 from netkube.node.expansion import expand, references_in
 from netkube.node.plan import StartContainer
-from netkube.node.podspec import IMAGE_ANNOTATION, RESTARTS_ANNOTATION
+from netkube.node.podspec import IMAGE_ANNOTATION, RESTARTS_ANNOTATION, ROUND_ANNOTATION, stop_signal
 from netkube.runtime.credentials import CAPABILITIES
 from netkube.runtime.cri import (
     BIDIRECTIONAL,
@@ -87,7 +87,12 @@ def container_config(
         stdin_once=container.get('stdinOnce', False),
         tty=container.get('tty', False),
         resources=limits((container.get('resources') or {}).get('limits') or {}),
-        annotations={IMAGE_ANNOTATION: container.get('image', ''), RESTARTS_ANNOTATION: str(start.restarts)},
+        stop_signal=stop_signal(container),
+        annotations={
+            IMAGE_ANNOTATION: container.get('image', ''),
+            RESTARTS_ANNOTATION: str(start.restarts),
+            ROUND_ANNOTATION: str(start.round),
+        },
     )
 
 

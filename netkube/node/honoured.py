@@ -50,11 +50,6 @@ def _of_container(container: Object, path: str, controllers: Collection[str]) ->
     yield from (f'{path}.resources.limits.{name}' for name in limits)
     if resources.get('claims'):
         yield f'{path}.resources.claims'
-    if (container.get('lifecycle') or {}).get('stopSignal'):
-        yield f'{path}.lifecycle.stopSignal'
-    for kind in ('livenessProbe', 'readinessProbe', 'startupProbe'):
-        if (container.get(kind) or {}).get('grpc'):
-            yield f'{path}.{kind}.grpc'
 
 
 def _host_ports(container: Object, path: str) -> Iterator[str]:
