@@ -156,8 +156,8 @@ class TestWhatIsNotThere:
     def test_debug_is_refused_in_words(self, shop: Cluster) -> None:
         shop.apply(pod('patient'))
         refused = kubectl(shop, 'debug', 'patient', '--image=none', '--', 'true')
-        assert refused.returncode == 1
-        assert 'ephemeral containers are disabled for this cluster' in refused.stderr, refused.stderr
+        assert refused.returncode == 1, refused.stderr
+        assert 'ephemeral containers are disabled for this cluster' in refused.stderr
 
     def test_top(self, shop: Cluster) -> None:
         refused = kubectl(shop, 'top', 'pods')
