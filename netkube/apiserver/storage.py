@@ -18,6 +18,7 @@ from netkube.api.managedfields.times import differ_in_times_only
 from netkube.api.meta import Object, utc_now
 from netkube.api.resources import (
     CUSTOMRESOURCEDEFINITIONS,
+    EVENTS,
     IPADDRESSES,
     RBAC_KINDS,
     SERVICECIDRS,
@@ -47,6 +48,9 @@ def prefix(resource: Resource, namespace: str | None = '') -> str:
     """The prefix of the keys of a collection."""
     resource = STORED_AS.get(resource, resource)
     return f'{resource.group_resource}/{namespace}/' if namespace else f'{resource.group_resource}/'
+
+
+_RARELY_READ = prefix(EVENTS, None)  # by far the most objects of a busy cluster: kept as bytes only
 
 
 def key(resource: Resource, namespace: str | None, name: str) -> str:
@@ -92,7 +96,7 @@ class Storage:
         if entry.decoded is not None:
             return entry.decoded  # type: ignore[no-any-return]
         obj: Object = decode(entry.value)
-        if self.store.get(entry.key) is entry:
+        if self.store.get(entry.key) is entry and not entry.key.startswith(_RARELY_READ):
             entry.decoded = obj
         return obj
 
@@ -119,7 +123,8 @@ class Storage:
         obj = _in_stored_version(resource, obj)
         if dry_run:
             return Entry(where, 0, encode(obj), obj)
-        entry = self.store.create(where, _fitting(self._stamped(obj)), obj)
+        kept = None if where.startswith(_RARELY_READ) else obj
+        entry = self.store.create(where, _fitting(self._stamped(obj)), kept)
         self._changed(resource, None, obj)
         return entry
 

@@ -41,6 +41,11 @@ from netkube.cluster import config, start
     help='Whether machine and cluster are linked; without, no route in and no way out.  [default: linked]',
 )
 @click.option(
+    '--hide', multiple=True, metavar='PATH', callback=lambda context, option, given: given or None,
+    help='A file or directory of this machine, or a pattern of them, that no container sees; may be repeated, and '
+    'adds to shadow files, SSH host keys, root\'s SSH and GnuPG folders, and netkube\'s own.',
+)  # fmt: skip
+@click.option(
     '--images',
     type=click.File(),
     help='What runs in place of images: a YAML list of match, entrypoint, cmd, ...; kept in the cluster.',

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ RUN_ROOT = Path('/run/netkube')
 STATE_ROOT = Path('/var/lib/netkube')
 NAME = re.compile(r'[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?')
 
-CHANGEABLE = ('host_access', 'api_port')
+CHANGEABLE = ('host_access', 'api_port', 'hide')
 
 
 class ConfigError(ValueError):
@@ -41,6 +42,7 @@ class ClusterConfig(msgspec.Struct, frozen=True):
     service_cidr: str = ''
     api_port: int = 0
     host_access: bool = True
+    hide: Sequence[str] = ()  # patterns of paths that no container may see, beside the usual ones
 
     @property
     def plans(self) -> AddressPlans:
@@ -172,8 +174,8 @@ def check_name(name: str) -> str:
 def merged(existing: ClusterConfig, wanted: dict[str, object]) -> ClusterConfig:
     """The existing cluster, if every option that was given agrees with it.
 
-    ``host_access`` and ``api_port`` may change at each start; anything else is part of what the cluster's objects
-    hold.
+    ``host_access``, ``api_port`` and ``hide`` may change at each start; anything else is part of what the cluster's
+    objects hold.
     """
     given = {key: value for key, value in wanted.items() if value is not None}
     fixed = {key: value for key, value in given.items() if key not in CHANGEABLE}

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import glob
 import logging
 import os
 import signal
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,9 @@ CONNECT_SECONDS = 0.005  # between two tries to reach a runtime that is starting
 
 log = logging.getLogger(__name__)
 
-HIDDEN = ('/etc/shadow', '/etc/shadow-', '/etc/gshadow', '/etc/gshadow-', '/root/.ssh', '/root/.gnupg')
+HIDDEN = (  # patterns; --hide adds to them
+    '/etc/shadow', '/etc/shadow-', '/etc/gshadow', '/etc/gshadow-', '/root/.ssh', '/root/.gnupg', '/etc/ssh/ssh_host_*',
+)  # fmt: skip
 
 
 def node_config(config: ClusterConfig, plans: AddressPlans) -> NodeConfig:
@@ -72,9 +75,14 @@ def node_config(config: ClusterConfig, plans: AddressPlans) -> NodeConfig:
         state_dir=config.state,
         memory_dir=config.run_dir / 'volumes',
         netns_of=lambda uid: f'{config.pod_netns_prefix}{uid}',
-        hide=(*HIDDEN, config.state_dir, str(config.run_dir)),
+        hide=(*_existing((*HIDDEN, *config.hide)), config.state_dir, str(config.run_dir)),
         machine_resolv_conf=SYSTEMD_RESOLV_CONF if SYSTEMD_RESOLV_CONF.exists() else RESOLV_CONF,
     )
+
+
+def _existing(patterns: Iterable[str]) -> list[str]:
+    """The paths of this machine that they mean: at the daemon's start."""
+    return sorted({path for pattern in patterns for path in glob.glob(pattern)})
 
 
 async def run(config: ClusterConfig, progress: Progress, children: Children) -> None:

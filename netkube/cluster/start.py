@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,6 +54,7 @@ def resolve(name: str, state_dir: str, wanted: dict[str, object]) -> ClusterConf
     for option, key in (('--pod-cidr', 'pod_cidr'), ('--service-cidr', 'service_cidr')):
         if text := wanted.get(key):
             wanted = {**wanted, key: ','.join(map(str, _cidrs(option, str(text))))}
+    _check_hidden(wanted.get('hide') or ())  # type: ignore[arg-type]
     existing = load(name, state_dir)
     if existing is not None:
         return merged(existing, wanted)
@@ -70,6 +71,12 @@ def resolve(name: str, state_dir: str, wanted: dict[str, object]) -> ClusterConf
         service_cidr=','.join(str(plan.service_cidr) for plan in plans),
         api_port=config.api_port or free_port(FIRST_API_PORT),
     )
+
+
+def _check_hidden(patterns: Iterable[str]) -> None:
+    for pattern in patterns:
+        if not pattern.startswith('/') or not pattern.strip('/'):
+            raise ConfigError(f'invalid --hide "{pattern}": not an absolute path below /')
 
 
 def _check_state_dir(folder: Path) -> None:

@@ -23,6 +23,7 @@ from netkube.controllers.rootca import RootCAController
 from netkube.controllers.serviceaccount import ServiceAccountController
 from netkube.controllers.serviceaccounttoken import ServiceAccountTokenController
 from netkube.controllers.servicecidrs import ServiceCIDRController
+from netkube.controllers.tainteviction import TaintEvictionController
 
 CONTROLLERS: tuple[Any, ...] = (
     NamespaceController,
@@ -35,6 +36,7 @@ CONTROLLERS: tuple[Any, ...] = (
     GarbageCollector,
     NodeLifecycleController,
     PodGCController,
+    TaintEvictionController,
     ServiceCIDRController,
     CustomResourceCleanup,
     ClusterRoleAggregationController,

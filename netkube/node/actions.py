@@ -14,12 +14,12 @@ from netkube.api.meta import Object, parse_timestamp
 from netkube.client.events import EventRecorder
 from netkube.node.addresses import AddressesExhausted
 from netkube.node.config import NodeConfig
-from netkube.node.containers import container_config
-from netkube.node.dnsconfig import pod_hostname
+from netkube.node.containers import capabilities_of, container_config
 from netkube.node.downward import PodFacts, UnsupportedField
 from netkube.node.environment import ConfigError, Sources, container_environment, service_environment
 from netkube.node.handlers import HandlerFailed, Handlers, Target
 from netkube.node.imagetable import ImageTable
+from netkube.node.isolation import seen_hostname
 from netkube.node.plan import (
     Action,
     CreateSandbox,
@@ -33,12 +33,14 @@ from netkube.node.podspec import SCHEME, all_containers
 from netkube.node.probes import ContainerProbes, seconds_since
 from netkube.node.record import PodRecord
 from netkube.node.sandboxes import Sandboxes, SandboxFailed
+from netkube.node.seccomp import ProfileError, SeccompFilters
 from netkube.node.termination import MINIMUM_GRACE, grace_seconds
 from netkube.node.tokens import TokenSource, tokens_of
 from netkube.node.volumes import MountFailed, VolumeContext
 from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import RUNNING, ContainerConfig, ContainerStatus, CriError, RuntimeUnavailable
 
+SANDBOX_CHANGED = 'Pod sandbox changed, it will be killed and re-created.'
 RETRY = timedelta(seconds=10)  # what a change of an object did not mend is tried again
 
 
@@ -67,6 +69,7 @@ class Machinery(msgspec.Struct, frozen=True):
 class Actions:
     def __init__(self, machinery: Machinery) -> None:
         self._m = machinery
+        self._seccomp = SeccompFilters(machinery.config.seccomp_profiles, machinery.config.seccomp_filters)
 
     async def carry_out(self, record: PodRecord, action: Action) -> None:
         """NotYet when the rest of the plan has no meaning any more."""
@@ -105,8 +108,11 @@ class Actions:
     # the sandbox
 
     async def _create_sandbox(self, record: PodRecord) -> None:
+        if record.all_containers():
+            self.event(record, 'Normal', 'SandboxChanged', SANDBOX_CHANGED)
         try:
-            self._m.sandboxes.addresses.allocate(record.uid)
+            assert record.pod is not None
+            self._m.sandboxes.addresses_of(record.pod)
             await self._renew_tokens(record)
             await self._m.sandboxes.create(record, self._context(record))
         except MountFailed as error:
@@ -139,7 +145,8 @@ class Actions:
         return VolumeContext(record.pod, self._m.sources, self._facts(record), record.tokens)
 
     def _facts(self, record: PodRecord) -> PodFacts:
-        addresses = self._m.sandboxes.addresses.allocate(record.uid)
+        assert record.pod is not None
+        addresses = self._m.sandboxes.addresses_of(record.pod)
         config = self._m.config
         return PodFacts(config.node_addresses, tuple(map(str, addresses)), config.node_name, self._m.allocatable)
 
@@ -153,6 +160,9 @@ class Actions:
             config = await self._config_of(record, pod, container, start)
         except (ConfigError, UnsupportedField) as error:
             self._refuse(record, start.name, 'CreateContainerConfigError', str(error))
+            return
+        except ProfileError as error:
+            self._refuse(record, start.name, 'CreateContainerError', str(error))
             return
         try:
             await self._create(record, config)
@@ -184,12 +194,15 @@ class Actions:
         services = service_environment(namespace, self._m.services(namespace), links)
         variables = container_environment(pod, container, self._m.sources, self._facts(record), services)
 
+        seccomp = await self._seccomp.path_for(pod, container, capabilities_of(container))
+
         def make() -> ContainerConfig:
             return container_config(
                 pod, container, start, variables, self._m.sandboxes.files(pod),
-                hostname=pod_hostname(pod, config.cluster_domain).hostname,
+                hostname=seen_hostname(pod, config.cluster_domain, config.node_name),
                 log_path=config.log_file(record.uid, start.name, start.attempt),
                 hide=config.hide,
+                seccomp=seccomp,
                 rootfs=self._m.images.rootfs_of(container.get('image', '')),
             )  # fmt: skip
 
@@ -264,7 +277,7 @@ class Actions:
         grace = grace_seconds(record.pod, stop, now)
         record.stopping[stop.id] = now + timedelta(seconds=grace)
         self.event(record, 'Normal', 'Killing', stop.message, stop.name)
-        hook = self._pre_stop_hook(record, stop.name)
+        hook = None if stop.abrupt else self._pre_stop_hook(record, stop.name)
         if hook is None:
             await self._m.runtime.stop_container(stop.id, grace)
         else:

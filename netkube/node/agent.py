@@ -31,7 +31,7 @@ from netkube.node.machine import read_machine_info
 from netkube.node.network import NodeNetwork
 from netkube.node.nodestatus import capacity
 from netkube.node.plan import NO_IMAGE, Observed, Plan, is_past_deadline, plan_end, plan_pod
-from netkube.node.podspec import is_terminal
+from netkube.node.podspec import is_ready, is_terminal, running_containers
 from netkube.node.record import PodRecord, PodRecords
 from netkube.node.references import references_of
 from netkube.node.sandboxes import Sandboxes
@@ -165,7 +165,20 @@ class NodeAgent:
     async def _adopt(self) -> None:
         wanted = {pod['metadata']['uid'] for pod in self._informers[PODS].list() if self._is_ours(pod)}
         await adopt_pods(self._records, self._runtime, self._network, self._sandboxes, wanted)
+        pods = [pod for pod in self._informers[PODS].list() if self._is_ours(pod) and is_ready(pod)]
+        await asyncio.gather(*(self._doubt(pod) for pod in pods))
         self._look_at_all()
+
+    async def _doubt(self, pod: Object) -> None:
+        """A Pod that was Ready in an earlier life is not so any more if a container of it has ended since.
+
+        Told before the Node is registered: who waits for the Node believes what the API says from then on.
+        """
+        record = self._records.ensure(pod['metadata']['uid'], key_of(pod))
+        record.see_pod(pod)
+        alive = {container.name for container in record.running()}
+        if record.pod is not None and not alive.issuperset(running_containers(pod)):
+            await self._write_status(record, lambda pod: pod_status(pod, self._facts(record), self._now()))
 
     # one Pod
 
@@ -224,7 +237,7 @@ class NodeAgent:
 
     async def _clean_up(self, record: PodRecord) -> None:
         """The Pod has ended and the API knows: give back everything but its logs."""
-        await self._carry_out(record, plan_end)
+        await self._carry_out(record, lambda observed: plan_end(observed, record.pod))
         if not record.sandbox:
             await self._write_status(record, lambda pod: without_sandbox(pod, self._now()))
 
@@ -262,7 +275,7 @@ class NodeAgent:
         if not record.running():
             return False
         await self._actions.hasten(record)
-        for action in plan_end(record.observed()).actions:
+        for action in plan_end(record.observed(), record.pod).actions:
             await self._actions.carry_out(record, action)
         return True
 

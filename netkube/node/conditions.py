@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from netkube.api.meta import Object, timestamp
-from netkube.node.podspec import init_containers, is_sidecar, main_containers
+from netkube.node.podspec import init_containers, is_sidecar, main_containers, may_restart_all
 
-OWNED = ('PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady')
+ENDED = {'Succeeded': 'PodCompleted', 'Failed': 'PodFailed'}
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -35,6 +35,16 @@ def pod_conditions(
         _ready(pod, containers_ready),
         containers_ready,
     ]
+
+
+def all_containers_restarting(pod: Object, phase: str, restarting: bool) -> list[Condition]:
+    """Only a Pod with a rule RestartAllContainers has it (KEP-5532)."""
+    if not may_restart_all(pod):
+        return []
+    if restarting and phase not in ENDED:
+        message = 'container exited with restart policy rule'
+        return [Condition('AllContainersRestarting', True, 'RestartAllContainersStarted', message)]
+    return [Condition('AllContainersRestarting', False, ENDED.get(phase, ''))]
 
 
 def _containers_ready(

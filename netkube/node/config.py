@@ -23,6 +23,16 @@ class NodeConfig(msgspec.Struct, frozen=True):
     machine_resolv_conf: Path = msgspec.field(default=Path('/etc/resolv.conf'))
 
     @property
+    def seccomp_profiles(self) -> Path:
+        """Where Localhost profiles are looked for; the kubelet's is /var/lib/kubelet/seccomp."""
+        return self.state_dir / 'seccomp'
+
+    @property
+    def seccomp_filters(self) -> Path:
+        """Compiled profiles."""
+        return self.state_dir / 'seccomp-filters'
+
+    @property
     def dns_vip(self) -> str:
         """The nameserver of Pods."""
         return str(self.plans[0].dns_vip)

@@ -15,10 +15,20 @@ from netkube.api.quantity import parse_quantity
 from netkube.node.environment import ConfigError, command_line
 from netkube.node.expansion import expand, references_in
 from netkube.node.plan import StartContainer
-from netkube.node.podspec import IMAGE_ANNOTATION, RESTARTS_ANNOTATION
-from netkube.runtime.cri import DEFAULT_CAPABILITIES, ContainerConfig, LinuxContainerResources, Mount
+from netkube.node.podspec import IMAGE_ANNOTATION, RESTARTS_ANNOTATION, ROUND_ANNOTATION, stop_signal
+from netkube.runtime.credentials import CAPABILITIES
+from netkube.runtime.cri import (
+    BIDIRECTIONAL,
+    DEFAULT_CAPABILITIES,
+    HOST_TO_CONTAINER,
+    PRIVATE,
+    ContainerConfig,
+    LinuxContainerResources,
+    Mount,
+)
 
 TERMINATION_LOG = '/dev/termination-log'
+PROPAGATIONS = {'None': PRIVATE, 'HostToContainer': HOST_TO_CONTAINER, 'Bidirectional': BIDIRECTIONAL}
 CPU_PERIOD, MIN_QUOTA = 100_000, 1000  # microseconds
 
 
@@ -46,6 +56,7 @@ def container_config(
     log_path: Path,
     hide: tuple[str, ...] = (),
     rootfs: str = '',
+    seccomp: str = '',
 ) -> ContainerConfig:
     """ConfigError when something it names is missing."""
     security = {**(pod['spec'].get('securityContext') or {}), **(container.get('securityContext') or {})}
@@ -64,7 +75,9 @@ def container_config(
         user=security.get('runAsUser'),
         group=security.get('runAsGroup'),
         supplemental_groups=_groups(security),
-        capabilities=capabilities(security.get('capabilities') or {}),
+        capabilities=capabilities_of(container),
+        privileged=security.get('privileged', False),
+        seccomp=seccomp,
         no_new_privileges=security.get('allowPrivilegeEscalation') is False,
         read_only_root=security.get('readOnlyRootFilesystem', False),
         hide=hide,
@@ -74,7 +87,12 @@ def container_config(
         stdin_once=container.get('stdinOnce', False),
         tty=container.get('tty', False),
         resources=limits((container.get('resources') or {}).get('limits') or {}),
-        annotations={IMAGE_ANNOTATION: container.get('image', ''), RESTARTS_ANNOTATION: str(start.restarts)},
+        stop_signal=stop_signal(container),
+        annotations={
+            IMAGE_ANNOTATION: container.get('image', ''),
+            RESTARTS_ANNOTATION: str(start.restarts),
+            ROUND_ANNOTATION: str(start.round),
+        },
     )
 
 
@@ -85,10 +103,17 @@ def limits(wanted: Mapping[str, Any]) -> LinuxContainerResources:
     return LinuxContainerResources(cpu_quota=quota, memory_limit=memory)
 
 
+def capabilities_of(container: Object) -> tuple[str, ...]:
+    security = container.get('securityContext') or {}
+    return CAPABILITIES if security.get('privileged') else capabilities(security.get('capabilities') or {})
+
+
 def capabilities(wanted: Mapping[str, Any]) -> tuple[str, ...]:
     """The runtimes' default set, less ``drop``, and ``add``; ALL drops everything first."""
     drop = {_capability(name) for name in wanted.get('drop') or ()}
     add = [_capability(name) for name in wanted.get('add') or ()]
+    if 'ALL' in add:
+        return tuple(name for name in CAPABILITIES if name not in drop)
     kept = () if 'ALL' in drop else tuple(name for name in DEFAULT_CAPABILITIES if name not in drop)
     return (*kept, *(name for name in dict.fromkeys(add) if name not in kept))
 
@@ -123,7 +148,9 @@ def _mounts(container: Object, variables: Mapping[str, str], files: PodFiles) ->
         if target not in own
     ]
     for target, mount in sorted(own.items(), key=lambda item: item[0].count('/')):
-        mounts.append(Mount(str(_source(mount, variables, files)), target or '/', mount.get('readOnly', False)))
+        propagation = PROPAGATIONS[mount.get('mountPropagation') or 'None']
+        source = str(_source(mount, variables, files))
+        mounts.append(Mount(source, target or '/', mount.get('readOnly', False), propagation))
     return mounts
 
 

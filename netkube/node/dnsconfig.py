@@ -6,6 +6,7 @@ Source: kubernetes pkg/kubelet/network/dns/dns.go, pkg/kubelet/kubelet_pods.go (
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -96,7 +97,7 @@ def _by_policy(
     policy = spec.get('dnsPolicy', 'ClusterFirst')
     if policy == 'None':
         return ResolverConfig()
-    if policy == 'Default':  # not ClusterFirst with hostNetwork, as upstream: no Pod is on the machine's network yet
+    if policy == 'Default' or (policy == 'ClusterFirst' and spec.get('hostNetwork')):
         return machine
     searches = (f'{namespace}.svc.{domain}', f'svc.{domain}', domain, *machine.searches)
     return ResolverConfig((dns_vip,), searches, ('ndots:5',))
@@ -143,7 +144,16 @@ def hosts_file(pod: Object, addresses: Iterable[str], domain: str) -> str:
     """/etc/hosts as the kubelet writes it."""
     names = '\t'.join(pod_hostname(pod, domain).names)
     text = HOSTS + ''.join(f'{address}\t{names}\n' for address in addresses)
+    return text + _alias_lines(pod)
+
+
+def node_hosts_file(pod: Object, machine: Path) -> str:
+    """Of a Pod on the Node's network: the machine's own, as the kubelet has it."""
+    text = machine.read_text() if machine.exists() else ''
+    return f'# Kubernetes-managed hosts file (host network).\n{text}' + _alias_lines(pod)
+
+
+def _alias_lines(pod: Object) -> str:
     aliases = pod['spec'].get('hostAliases') or ()
-    if aliases:
-        text += '\n# Entries added by HostAliases.\n'
+    text = '\n# Entries added by HostAliases.\n' if aliases else ''
     return text + ''.join('\t'.join((alias['ip'], *(alias.get('hostnames') or ()))) + '\n' for alias in aliases)

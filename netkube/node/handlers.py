@@ -1,7 +1,7 @@
-"""httpGet, tcpSocket, exec and sleep: what probes and lifecycle hooks do.
+"""httpGet, tcpSocket, grpc, exec and sleep: what probes and lifecycle hooks do.
 
 Everything but exec is done on the event loop, over sockets that live in the Node's network namespace (``dial``).
-Source: kubernetes pkg/probe/{http,tcp,exec}; the messages are theirs.
+Source: kubernetes pkg/probe/{http,tcp,grpc,exec}; the messages are theirs.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from netkube.runtime.cri import CriError
 Dial = Callable[[socket.AddressFamily], Awaitable[socket.socket]]  # a non-blocking socket in the Node's namespace
 MAX_REDIRECTS = 10
 USER_AGENT = 'kube-probe/1.37'
+UNIMPLEMENTED_HEALTH = 'error: this server does not implement the grpc health protocol (grpc.health.v1.Health)'
 EXEC_OUTPUT = 10 * 1024
 GO_ERRORS = {
     errno.ECONNREFUSED: 'connection refused',
@@ -59,6 +60,8 @@ class Handlers(msgspec.Struct, frozen=True):
             await self._http_get(action, target, timeout)
         elif action := handler.get('tcpSocket'):
             await self._tcp(action, target, timeout)
+        elif action := handler.get('grpc'):
+            await self._grpc(action, target, timeout)
         elif action := handler.get('exec'):
             await self._exec(action.get('command') or [], target, timeout)
         elif action := handler.get('sleep'):
@@ -109,6 +112,31 @@ class Handlers(msgspec.Struct, frozen=True):
             writer.write(render_request(url, headers))
             status, fields = await read_head(reader)
             return status, fields.get('location', '')
+
+    async def _grpc(self, action: Mapping[str, Any], target: Target, timeout: float) -> None:
+        from netkube.node.grpchealth import SERVING, STATUSES, UNIMPLEMENTED, GrpcStatus, check
+
+        address, tls = _join(target.pod_ip, action['port']), action.get('mode') == 'TLS'
+        context, scheme = (_any_certificate(), 'https') if tls else (None, 'http')
+        if context is not None:
+            context.set_alpn_protocols(['h2'])
+        try:
+            async with asyncio.timeout(timeout):
+                async with self._connection(target.pod_ip, action['port'], context, None) as (reader, writer):
+                    status = await check(reader, writer, address, scheme, action.get('service') or '')
+        except TimeoutError:
+            raise HandlerFailed(f'timeout: health rpc did not complete within {timeout:g}s') from None
+        except HandlerFailed as error:
+            raise HandlerFailed(f'error: failed to connect service at "{address}": {error}') from None
+        except OSError as error:
+            raise HandlerFailed(f'error: health rpc probe failed: {_words(error)}') from None
+        except GrpcStatus as error:
+            if error.code == UNIMPLEMENTED:
+                raise HandlerFailed(f'{UNIMPLEMENTED_HEALTH}: {error.message}') from None
+            raise HandlerFailed(f'error: health rpc probe failed: {error}') from None
+        if status != SERVING:
+            word = STATUSES[status] if status < len(STATUSES) else str(status)
+            raise HandlerFailed(f'service unhealthy (responded with "{word}")')
 
     async def _exec(self, command: list[str], target: Target, timeout: float) -> None:
         try:

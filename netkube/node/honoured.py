@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from netkube.api.meta import Object
+from netkube.node.isolation import is_ipc_sysctl, is_network_sysctl, is_on_node_network
 
 POD_FIELDS = (
-    'hostNetwork',
-    'hostPID',
-    'hostIPC',
-    'shareProcessNamespace',
     'runtimeClassName',
     'ephemeralContainers',
     'resources',
     'resourceClaims',
 )
-POD_SECURITY = ('seLinuxOptions', 'seccompProfile', 'appArmorProfile', 'windowsOptions')
-CONTAINER_SECURITY = (*POD_SECURITY, 'procMount', 'privileged')
+POD_SECURITY = ('seLinuxOptions', 'appArmorProfile', 'windowsOptions')
+CONTAINER_SECURITY = (*POD_SECURITY, 'procMount')
 CONTAINER_FIELDS = ('volumeDevices',)
 LIMITS = ('cpu', 'memory')
 DEFAULTS: tuple[object, ...] = (None, False, '', 'Default', 'Unconfined', [], {})
@@ -29,22 +26,20 @@ def unhonoured(pod: Object, controllers: Collection[str]) -> list[str]:
     fields = [f'spec.{name}' for name in POD_FIELDS if spec.get(name)]
     fields += _asked(spec.get('securityContext') or {}, POD_SECURITY, 'spec.securityContext')
     for sysctl in (spec.get('securityContext') or {}).get('sysctls') or ():
-        if not is_network_sysctl(sysctl['name']):
+        if not is_network_sysctl(sysctl['name']) and not is_ipc_sysctl(sysctl['name']):
             fields.append(f'spec.securityContext.sysctls[{sysctl["name"]}]')
     if spec.get('hostUsers') is False:
         fields.append('spec.hostUsers')
     for list_name in ('initContainers', 'containers'):
         for container in spec.get(list_name) or ():
-            fields += _of_container(container, f'spec.{list_name}[{container["name"]}]', controllers)
+            path = f'spec.{list_name}[{container["name"]}]'
+            fields += _of_container(container, path, controllers)
+            if not is_on_node_network(pod):
+                fields += _host_ports(container, path)
     for volume in spec.get('volumes') or ():
         if (volume.get('emptyDir') or {}).get('sizeLimit'):
             fields.append(f'spec.volumes[{volume["name"]}].emptyDir.sizeLimit')
     return fields
-
-
-def is_network_sysctl(name: str) -> bool:
-    """It belongs to a network namespace, so a Pod can have its own."""
-    return name.replace('/', '.').startswith('net.')
 
 
 def _of_container(container: Object, path: str, controllers: Collection[str]) -> Iterator[str]:
@@ -55,17 +50,12 @@ def _of_container(container: Object, path: str, controllers: Collection[str]) ->
     yield from (f'{path}.resources.limits.{name}' for name in limits)
     if resources.get('claims'):
         yield f'{path}.resources.claims'
+
+
+def _host_ports(container: Object, path: str) -> Iterator[str]:
     for port in container.get('ports') or ():
         if port.get('hostPort'):
             yield f'{path}.ports[{port["containerPort"]}].hostPort'
-    if (container.get('lifecycle') or {}).get('stopSignal'):
-        yield f'{path}.lifecycle.stopSignal'
-    for kind in ('livenessProbe', 'readinessProbe', 'startupProbe'):
-        if (container.get(kind) or {}).get('grpc'):
-            yield f'{path}.{kind}.grpc'
-    for mount in container.get('volumeMounts') or ():
-        if mount.get('mountPropagation') not in (None, 'None'):
-            yield f'{path}.volumeMounts[{mount["mountPath"]}].mountPropagation'
 
 
 def _asked(context: Object, names: tuple[str, ...], path: str) -> list[str]:

@@ -16,6 +16,7 @@ from netkube.api.meta import Object, parse_timestamp
 from netkube.node.podspec import (
     IMAGE_ANNOTATION,
     all_containers,
+    current_round,
     finished_at,
     init_containers,
     is_sidecar,
@@ -23,7 +24,9 @@ from netkube.node.podspec import (
     main_containers,
     ran_for,
     restarts_after,
+    restarts_all_after,
     restarts_of,
+    round_of,
 )
 from netkube.runtime.cri import CREATED, EXITED, RUNNING, ContainerStatus
 
@@ -40,6 +43,7 @@ class StartContainer(msgspec.Struct, frozen=True):
     name: str
     attempt: int
     restarts: int  # in a row, this one included: the place in the back-off
+    round: int = 0  # how often the whole Pod has been restarted in its place
 
 
 class StopContainer(msgspec.Struct, frozen=True):
@@ -47,6 +51,8 @@ class StopContainer(msgspec.Struct, frozen=True):
     name: str
     message: str  # of the Killing event
     probe: str = ''  # 'liveness' or 'startup' when that is why: the probe may have a grace period of its own
+    since: datetime | None = None  # when the grace period began, if not now
+    abrupt: bool = False  # killed at once, without its preStop hook
 
 
 class RemoveContainer(msgspec.Struct, frozen=True):
@@ -89,33 +95,76 @@ class Plan(msgspec.Struct, frozen=True):
 
 def plan_pod(pod: Object, observed: Observed, now: datetime) -> Plan:
     """The way to a running Pod."""
+    round = current_round(pod, observed.containers)
+    if earlier := [c for c in _running(observed) if round_of(c) < round]:
+        return Plan(tuple(_restart_all(observed, earlier)), look_again=_deadline(pod))
+    ended, observed = observed.containers, of_round(observed, round)
     if not needs_to_run(pod, observed):
-        return plan_end(observed, 'Stopping container {name}') if _running(observed) else Plan()
+        return plan_end(observed, pod, _ended_at(pod, observed)) if _running(observed) else Plan()
     actions: list[Action] = []
     waiting: dict[str, Waiting] = {}
     for container, init in _due(pod, observed):
-        decision = _decide(pod, container, observed, now, init=init)
+        decision = _decide(pod, container, observed, now, Before(round, ended), init=init)
         if isinstance(decision, Waiting):
             waiting[container['name']] = decision
         elif decision is not None:
             actions.append(decision)
     if not observed.sandbox and any(isinstance(action, StartContainer) for action in actions):
         return Plan((CreateSandbox(),), waiting)
-    return Plan((*actions, *_outdated(pod, observed)), waiting, _earliest(waiting, _deadline(pod)))
+    return Plan((*actions, *_outdated(pod, ended)), waiting, _earliest(waiting, _deadline(pod)))
 
 
-def plan_end(observed: Observed, message: str = 'Stopping container {name}') -> Plan:
+class Before(msgspec.Struct, frozen=True):
+    """What the Pod has behind it: earlier rounds count for attempts and back-off."""
+
+    round: int
+    containers: tuple[ContainerStatus, ...]
+
+
+def of_round(observed: Observed, round: int) -> Observed:
+    """As if the containers of earlier rounds had never been: a Pod that restarts as a whole begins anew."""
+    now = tuple(container for container in observed.containers if round_of(container) == round)
+    return observed if len(now) == len(observed.containers) else msgspec.structs.replace(observed, containers=now)
+
+
+def _restart_all(observed: Observed, running: list[ContainerStatus]) -> Iterator[StopContainer]:
+    """Abruptly, as KEP-5532 has it: a restart in place is meant to be fast."""
+    for container in running:
+        if container.id not in observed.stopping:
+            message = f'Stopping container {container.name} to restart all containers'
+            yield StopContainer(container.id, container.name, message, abrupt=True)
+
+
+def plan_end(observed: Observed, pod: Object | None = None, since: datetime | None = None) -> Plan:
     """The way to a Pod of which nothing is left: stop all containers, then remove the sandbox.
 
-    The end of each container is an event of the runtime, so there is no time to look again.
+    Sidecars end last, in the opposite order of their start, each when those that came after it have ended (KEP-753);
+    the grace period, which began at ``since`` (or now), is one for all. The end of each container is an event of the
+    runtime, so there is no time to look again.
     """
     running = _running(observed)
-    if running:
-        told = observed.stopping
-        return Plan(
-            tuple(StopContainer(c.id, c.name, message.format(name=c.name)) for c in running if c.id not in told)
+    if not running:
+        return Plan((RemoveSandbox(),) if observed.sandbox else ())
+    names = {container.name for container in running}
+    sidecars = _sidecars(pod) if pod is not None else []
+    due = names - set(sidecars) or {next(name for name in reversed(sidecars) if name in names)}
+    return Plan(
+        tuple(
+            StopContainer(c.id, c.name, f'Stopping container {c.name}', since=since)
+            for c in running
+            if c.name in due and c.id not in observed.stopping
         )
-    return Plan((RemoveSandbox(),) if observed.sandbox else ())
+    )
+
+
+def _sidecars(pod: Object) -> list[str]:
+    return [container['name'] for container in init_containers(pod) if is_sidecar(container)]
+
+
+def _ended_at(pod: Object, observed: Observed) -> datetime | None:
+    """When the last container that was not a sidecar ended."""
+    ends = (finished_at(c) for c in observed.containers if c.name not in _sidecars(pod))
+    return max((end for end in ends if end is not None), default=None)
 
 
 def needs_to_run(pod: Object, observed: Observed) -> bool:
@@ -175,7 +224,7 @@ def _due(pod: Object, observed: Observed) -> Iterator[tuple[Object, bool]]:
 
 
 def _decide(
-    pod: Object, container: Object, observed: Observed, now: datetime, *, init: bool
+    pod: Object, container: Object, observed: Observed, now: datetime, before: Before, *, init: bool
 ) -> StartContainer | StopContainer | Waiting | None:
     """What one container needs; None when it is as it should be."""
     if not container.get('command'):
@@ -183,24 +232,26 @@ def _decide(
     name, last = container['name'], latest(observed.containers, container['name'])
     if last is not None and last.state == RUNNING:
         return _keep_or_stop(pod, container, last, observed)
-    if last is not None and last.state == EXITED:
-        if not restarts_after(pod, container, last.exit_code, init=init):
-            return None
-        if backing_off := _back_off(pod, last, now):
+    if last is not None and last.state == EXITED and not restarts_after(pod, container, last.exit_code, init=init):
+        return None
+    past = latest(before.containers, name)
+    if past is not None and past.state == EXITED:
+        begins_anew = last is None and not restarts_all_after(container, past.exit_code)
+        if not begins_anew and (backing_off := _back_off(pod, past, now)):
             return backing_off
     refused = observed.refused.get(name)
     if refused is not None and refused.until is not None and refused.until > now:
         return refused
-    return _start(name, last)
+    return _start(name, past, before.round)
 
 
-def _start(name: str, last: ContainerStatus | None) -> StartContainer:
+def _start(name: str, last: ContainerStatus | None, round: int) -> StartContainer:
     if last is None:
-        return StartContainer(name, 0, 0)
+        return StartContainer(name, 0, 0, round)
     if last.state == CREATED:  # the daemon died between creating and starting it
-        return StartContainer(name, last.attempt, restarts_of(last))
+        return StartContainer(name, last.attempt, restarts_of(last), round)
     recovered = ran_for(last) >= RESET_AFTER
-    return StartContainer(name, last.attempt + 1, 1 if recovered else restarts_of(last) + 1)
+    return StartContainer(name, last.attempt + 1, 1 if recovered else restarts_of(last) + 1, round)
 
 
 def _keep_or_stop(pod: Object, container: Object, running: ContainerStatus, observed: Observed) -> StopContainer | None:
@@ -240,10 +291,10 @@ def _no_image(container: Object) -> Waiting:
     return Waiting(NO_IMAGE, message)
 
 
-def _outdated(pod: Object, observed: Observed) -> Iterator[RemoveContainer]:
+def _outdated(pod: Object, containers: tuple[ContainerStatus, ...]) -> Iterator[RemoveContainer]:
     """All attempts but the last and the one before it, which ``lastState`` and ``logs --previous`` still show."""
     for container in all_containers(pod):
-        attempts = sorted((c for c in observed.containers if c.name == container['name']), key=lambda c: c.attempt)
+        attempts = sorted((c for c in containers if c.name == container['name']), key=lambda c: c.attempt)
         for old in attempts[:-2]:
             yield RemoveContainer(old.id)
 

@@ -41,7 +41,7 @@ class ProbeSpec(msgspec.Struct, frozen=True):
 def parse_probes(container: Object) -> Iterator[ProbeSpec]:
     for kind in KINDS:
         probe = container.get(f'{kind}Probe')
-        if probe and 'grpc' not in probe:  # said in an Event (honoured.py); asked, it could only ever fail
+        if probe:
             yield ProbeSpec(
                 kind,
                 probe,

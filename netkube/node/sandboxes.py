@@ -16,8 +16,21 @@ from netkube.node.addresses import PodAddresses
 from netkube.node.atomicwriter import Payload
 from netkube.node.config import NodeConfig
 from netkube.node.containers import PodFiles
-from netkube.node.dnsconfig import ResolverConfig, fitted, hosts_file, parse_resolv_conf, pod_hostname, resolver_config
-from netkube.node.honoured import is_network_sysctl
+from netkube.node.dnsconfig import (
+    ResolverConfig,
+    fitted,
+    hosts_file,
+    node_hosts_file,
+    parse_resolv_conf,
+    resolver_config,
+)
+from netkube.node.isolation import (
+    SysctlForbidden,
+    is_on_node_network,
+    namespace_option,
+    sandbox_sysctls,
+    seen_hostname,
+)
 from netkube.node.network import NodeNetwork, link_name
 from netkube.node.record import PodRecord
 from netkube.node.volumes import (
@@ -30,8 +43,9 @@ from netkube.node.volumes import (
     write_volumes,
 )
 from netkube.runtime.client import RuntimeClient
-from netkube.runtime.cri import DEFAULT_SYSCTLS, READY, CriError, PodSandboxStatus, SandboxConfig
+from netkube.runtime.cri import READY, CriError, PodSandboxStatus, SandboxConfig
 
+MACHINE_HOSTS = Path('/etc/hosts')
 ADDRESSES_ANNOTATION = 'netkube/addresses'
 
 
@@ -61,7 +75,7 @@ class Sandboxes:
 
         ``context.facts`` has the addresses that were allocated for the Pod.
         """
-        addresses = self.addresses.allocate(record.uid)
+        addresses = self.addresses_of(context.pod)
         payloads = payloads_of(context)
         created, written = await asyncio.gather(
             self._create_namespace(record, context.pod, addresses),
@@ -75,6 +89,12 @@ class Sandboxes:
             raise written
         record.addresses, record.payloads, record.sandbox = addresses, payloads, True
 
+    def addresses_of(self, pod: Object) -> tuple[Address, ...]:
+        """The Node's, for a Pod on its network; else the Pod's own, allocated if it has none. AddressesExhausted."""
+        if is_on_node_network(pod):
+            return tuple(map(ip_address, self._config.node_addresses))
+        return self.addresses.allocate(pod['metadata']['uid'])
+
     async def adopt(self, record: PodRecord, status: PodSandboxStatus, ports: set[str]) -> None:
         """Take over a sandbox of an earlier life; one that had not got its port yet gets it."""
         if status.state != READY:  # it was being removed
@@ -82,6 +102,8 @@ class Sandboxes:
             return
         words = status.annotations[ADDRESSES_ANNOTATION].split(',')
         record.sandbox, record.addresses = True, tuple(map(ip_address, words))
+        if status.netns == self._network.config.netns:
+            return
         self.addresses.adopt(record.uid, record.addresses)
         if link_name(record.uid) not in ports:
             await self._network.plug(record.uid, status.netns, *record.addresses)
@@ -124,12 +146,14 @@ class Sandboxes:
         return PodFiles(etc / 'hosts', etc / 'resolv.conf', volume_directories(pod, self.roots(uid)))
 
     async def _create_namespace(self, record: PodRecord, pod: Object, addresses: tuple[Address, ...]) -> None:
-        netns = self._config.netns_of(record.uid)
+        netns = self._network.config.netns if is_on_node_network(pod) else self._config.netns_of(record.uid)
         try:
-            await self._runtime.run_pod_sandbox(_sandbox_config(pod, netns, self._config.cluster_domain, addresses))
-        except CriError as error:
+            await self._runtime.run_pod_sandbox(_sandbox_config(pod, netns, self._config, addresses))
+        except (CriError, SysctlForbidden) as error:
             self.addresses.release(record.uid)
             raise SandboxFailed(f'Failed to create pod sandbox: {error}') from error
+        if is_on_node_network(pod):
+            return
         try:
             await self._network.plug(record.uid, netns, *addresses)
         except OSError as error:
@@ -151,7 +175,8 @@ class Sandboxes:
         domain, etc = self._config.cluster_domain, self._etc(pod['metadata']['uid'])
         resolver, _ = fitted(self._resolver(pod))
         os.makedirs(etc, exist_ok=True)
-        (etc / 'hosts').write_text(hosts_file(pod, map(str, addresses), domain))
+        hosts = node_hosts_file(pod, MACHINE_HOSTS) if is_on_node_network(pod) else None
+        (etc / 'hosts').write_text(hosts or hosts_file(pod, map(str, addresses), domain))
         (etc / 'resolv.conf').write_text(str(resolver))
         if payloads:
             await self._write_volumes(pod, payloads)
@@ -165,24 +190,18 @@ class Sandboxes:
             await asyncio.to_thread(write_volumes, pod, payloads, roots, self._now())
 
 
-def _sandbox_config(pod: Object, netns: str, domain: str, addresses: tuple[Address, ...]) -> SandboxConfig:
+def _sandbox_config(pod: Object, netns: str, config: NodeConfig, addresses: tuple[Address, ...]) -> SandboxConfig:
     metadata = pod['metadata']
-    wanted = (pod['spec'].get('securityContext') or {}).get('sysctls') or ()
-    own = {sysctl['name']: sysctl['value'] for sysctl in wanted if is_network_sysctl(sysctl['name'])}
     return SandboxConfig(
         id=metadata['uid'],
         namespace=metadata['namespace'],
         name=metadata['name'],
         netns=netns,
-        hostname=pod_hostname(pod, domain).hostname,
-        sysctls={**DEFAULT_SYSCTLS, **_ipv6(addresses), **own},
+        hostname=seen_hostname(pod, config.cluster_domain, config.node_name),
+        namespaces=namespace_option(pod),
+        sysctls=sandbox_sysctls(pod, addresses),
         annotations={ADDRESSES_ANNOTATION: ','.join(map(str, addresses))},
     )
-
-
-def _ipv6(addresses: tuple[Address, ...]) -> dict[str, str]:
-    """A Pod without an IPv6 address has no IPv6 at all."""
-    return {'net.ipv6.conf.all.disable_ipv6': '0' if any(address.version == 6 for address in addresses) else '1'}
 
 
 def _read_resolver(path: Path) -> ResolverConfig:

@@ -14,6 +14,7 @@ from netkube.api.resources import PODS
 from netkube.client.kubelet import Connection, ExecSession, LogOptions, words_of
 from netkube.network import namespaces
 from netkube.node.config import NodeConfig
+from netkube.node.isolation import is_on_node_network
 from netkube.node.logs import read_log
 from netkube.node.podspec import all_containers, latest, main_containers
 from netkube.node.record import PodRecord
@@ -68,15 +69,20 @@ class Serving:
     async def port_forward(self, namespace: str, pod: str, port: int) -> Connection:
         """By IPv4 or else by IPv6, as containerd does."""
         record = self._record(namespace, pod)
-        netns = self._config.netns_of(record.uid)
         failures = []
         for family, loopback in LOOPBACKS.items():
             try:
-                made = await asyncio.to_thread(namespaces.socket_in, netns, family)
+                made = await self._socket_of(record, family)
                 return await connected(made, loopback, port)
             except OSError as error:
                 failures.append(f'{FAMILY_NAMES[family]}: {words_of(error)}')
         raise internal(f'failed to connect to localhost:{port} inside the Pod: {", ".join(failures)}')
+
+    async def _socket_of(self, record: PodRecord, family: socket.AddressFamily) -> socket.socket:
+        """One that lives where the Pod's do."""
+        if record.pod is not None and is_on_node_network(record.pod):
+            return await self._sockets.dial(family)
+        return await asyncio.to_thread(namespaces.socket_in, self._config.netns_of(record.uid), family)
 
     async def connect(self, address: str, port: int) -> Connection:
         family = socket.AF_INET6 if ':' in address else socket.AF_INET

@@ -12,19 +12,26 @@ from typing import Any
 import msgspec
 
 from netkube.api.meta import Object, parse_timestamp, timestamp
-from netkube.node.conditions import merge_conditions, pod_conditions
+from netkube.node.allocated import allocated_fields, mount_fields
+from netkube.node.conditions import all_containers_restarting, merge_conditions, pod_conditions
 from netkube.node.plan import Waiting
 from netkube.node.podspec import (
     IMAGE_ANNOTATION,
     SCHEME,
+    TERMINAL_PHASES,
+    current_round,
     init_containers,
+    is_restarting_all,
     is_sidecar,
     latest,
     main_containers,
     previous,
+    restarts_after,
+    round_of,
 )
 from netkube.runtime.cri import EXITED, RUNNING, ContainerStatus
 
+EPOCH = '1970-01-01T00:00:00Z'
 KEPT = ('qosClass', 'nominatedNodeName', 'resize', 'resourceClaimStatuses', 'ephemeralContainerStatuses')
 
 
@@ -48,7 +55,10 @@ def pod_status(pod: Object, facts: Facts, now: datetime) -> Object:
     init_rows = [_container_status(pod, c, facts, init=True) for c in init_containers(pod)]
     rows = [_container_status(pod, c, facts, init=False) for c in main_containers(pod)]
     phase = 'Failed' if facts.failure and facts.ended else pod_phase(pod, init_rows, rows, ended=facts.ended)
+    if phase in TERMINAL_PHASES and any('running' in row['state'] for row in (*init_rows, *rows)):
+        phase = old.get('phase', 'Pending')  # a Pod of which something runs has not ended
     conditions = pod_conditions(pod, phase, _by_name(rows), _by_name(init_rows), facts.sandbox)
+    conditions += all_containers_restarting(pod, phase, is_restarting_all(pod, facts.containers))
     generation = pod['metadata'].get('generation')
     status: Object = {key: old[key] for key in KEPT if key in old}
     if generation is not None:
@@ -79,38 +89,48 @@ def without_sandbox(pod: Object, now: datetime) -> Object:
 
 
 def pod_phase(pod: Object, init_rows: Iterable[Object], rows: Iterable[Object], *, ended: bool) -> str:
-    """Pending, Running, Succeeded or Failed; ``ended`` says that no container will be started again."""
-    policy = pod['spec'].get('restartPolicy', 'Always')
-    sidecars = {c['name'] for c in init_containers(pod) if is_sidecar(c)}
-    init = [_progress(row, sidecar=row['name'] in sidecars) for row in init_rows]
-    main = [_progress(row) for row in rows]
-    begun = any(progress != 'waiting' for progress in main)
-    if 'failed' in init and (policy == 'Never' or ended):
+    """Pending, Running, Succeeded or Failed; ``ended`` says that no container will be started again.
+
+    A sidecar that runs keeps the Pod Running; how it ended means nothing.
+    """
+    init = [_init_progress(pod, *pair) for pair in zip(init_containers(pod), init_rows, strict=True)]
+    main = [_progress(pod, *pair) for pair in zip(main_containers(pod), rows, strict=True)]
+    if LOST in init or (ended and FAILING in init):
         return 'Failed'
-    if set(init) - {'succeeded'} and not begun and not ended:
+    begun = any(progress != WAITING for progress in main)
+    if not begun and not ended and {WAITING, FAILING} & set(init):
         return 'Pending'
-    if 'waiting' in main:
+    if WAITING in main:
         return 'Failed' if ended else 'Pending'
-    if 'running' in main:
+    if RUNS in (*main, *init) or (not ended and {FAILING, AGAIN} & set(main)):
         return 'Running'
-    if policy == 'Always' and not ended:
-        return 'Running'
-    if 'failed' not in main:
-        return 'Succeeded'
-    return 'Failed' if policy == 'Never' or ended else 'Running'
+    return 'Succeeded' if {*main} <= {DONE, AGAIN} else 'Failed'
 
 
-def _progress(row: Object, *, sidecar: bool = False) -> str:
-    """waiting, running, succeeded or failed; one that waits for its restart counts as it last ended."""
+WAITING, RUNS, DONE, AGAIN, FAILING, LOST = 'waiting', 'runs', 'done', 'done, and again', 'failing', 'failed for good'
+
+
+def _init_progress(pod: Object, container: Object, row: Object) -> str:
+    """An init container that runs is still to be waited for; a sidecar only until it has started."""
+    progress = _progress(pod, container, row, init=True)
+    if is_sidecar(container):
+        waited_for = progress == WAITING or (progress == RUNS and not row['started'])
+        return WAITING if waited_for else RUNS if progress == RUNS else DONE
+    return {RUNS: WAITING, AGAIN: DONE}.get(progress, progress)
+
+
+def _progress(pod: Object, container: Object, row: Object, *, init: bool = False) -> str:
+    """One that waits for its restart counts as it last ended."""
     state = row['state']
     if 'running' in state:
-        return 'succeeded' if sidecar and row['started'] else 'running'
+        return RUNS
     ended = state.get('terminated') or row['lastState'].get('terminated')
     if ended is None:
-        return 'waiting'
-    if sidecar:
-        return 'succeeded'
-    return 'succeeded' if ended['exitCode'] == 0 else 'failed'
+        return WAITING
+    again = 'waiting' in state or restarts_after(pod, container, ended['exitCode'], init=init)
+    if ended['exitCode'] == 0:
+        return AGAIN if again else DONE
+    return FAILING if again else LOST
 
 
 def _by_name(rows: Iterable[Object]) -> dict[str, Object]:
@@ -122,12 +142,14 @@ def _container_status(pod: Object, container: Object, facts: Facts, *, init: boo
     last = latest(facts.containers, name)
     before = previous(facts.containers, last) if last is not None else None
     waiting = facts.waiting.get(name)
+    if waiting is None and last is not None and round_of(last) < current_round(pod, facts.containers):
+        waiting = Waiting('RestartingAllContainers')
     row: Object = {'name': name, 'state': {}, 'lastState': {}, 'ready': False, 'restartCount': 0}
-    row |= {'image': image, 'imageID': '', 'started': False}
+    row |= {'image': image, 'imageID': '', 'started': False, **mount_fields(container)}
     if last is None:
         row['state'] = {'waiting': _waiting(waiting or _not_begun(pod))}
         return row
-    row |= {'restartCount': last.attempt, 'containerID': SCHEME + last.id}
+    row |= {'restartCount': last.attempt, 'containerID': SCHEME + last.id, **allocated_fields(container)}
     row['image'] = last.annotations.get(IMAGE_ANNOTATION, image)
     if waiting is not None and last.state != RUNNING:
         row['state'] = {'waiting': _waiting(waiting)}
@@ -169,8 +191,9 @@ def _terminated(container: ContainerStatus) -> dict[str, Any]:
     state['reason'] = container.reason or ('Completed' if container.exit_code == 0 else 'Error')
     if container.message:
         state['message'] = container.message
+    never = EPOCH if state['reason'] == 'StartError' else None  # as containerd has it
     state |= {
-        'startedAt': _seconds(container.started_at),
+        'startedAt': _seconds(container.started_at) or never,
         'finishedAt': _seconds(container.finished_at),
         'containerID': SCHEME + container.id,
     }

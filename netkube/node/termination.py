@@ -20,8 +20,12 @@ def grace_seconds(pod: Object | None, stop: StopContainer, now: datetime) -> int
     grace = pod['spec'].get('terminationGracePeriodSeconds', DEFAULT_GRACE)
     if is_deleting(pod):
         grace = remaining_grace(pod, now)
+    elif stop.abrupt:
+        return 0
     elif stop.probe:
         grace = _of_probe(pod, stop) or grace
+    elif stop.since is not None:
+        grace = math.ceil(grace - (now - stop.since).total_seconds())
     return max(MINIMUM_GRACE, grace)
 
 

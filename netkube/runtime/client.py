@@ -20,6 +20,7 @@ from netkube.runtime.cri import (
 )
 from netkube.runtime.session import STDERR, STDOUT, ExecSession, attach_session, open_session
 
+_MAX_OUTPUT = 16 << 20  # of exec_sync, each way: containerd's
 _MAX_LINE = 64 << 20  # list_containers answers in one line
 
 
@@ -132,14 +133,18 @@ class RuntimeClient:
         return await attach_session(self._path, id, outputs, stdin)
 
     async def exec_sync(self, id: str, argv: list[str], timeout: float | None = None) -> tuple[int, bytes, bytes]:
-        """(exit code, stdout, stderr). TimeoutError, and the command is killed, when it takes longer."""
-        outputs = {STDOUT: b'', STDERR: b''}
+        """(exit code, stdout, stderr). TimeoutError, and the command is killed, when it takes longer.
+
+        What it prints beyond _MAX_OUTPUT bytes is read and forgotten.
+        """
+        outputs = {STDOUT: bytearray(), STDERR: bytearray()}
         async with asyncio.timeout(timeout):
             session = await self.exec(id, argv)
             try:
                 while (output := await session.read()) is not None:
-                    outputs[output[0]] += output[1]
-                return await session.exit_code(), outputs[STDOUT], outputs[STDERR]
+                    kept = outputs[output[0]]
+                    kept += output[1][: _MAX_OUTPUT - len(kept)]
+                return await session.exit_code(), bytes(outputs[STDOUT]), bytes(outputs[STDERR])
             finally:
                 await session.close()
 

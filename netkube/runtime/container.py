@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from typing import NamedTuple
 
-from netkube.runtime import cgroup, cri
+from netkube.runtime import cgroup, cri, linux
 from netkube.runtime.cri import ContainerConfig, ContainerStatus
 from netkube.runtime.gate import Gate
 from netkube.runtime.limits import Confinement
@@ -41,14 +42,26 @@ class Container:
     """States: created, (a child that is not yet its program), running, exited."""
 
     def __init__(
-        self, config: ContainerConfig, cgroup_path: str, confinement: Confinement, directory: str, now: float
+        self,
+        config: ContainerConfig,
+        cgroup_path: str,
+        confinement: Confinement,
+        directory: str,
+        now: float,
+        *,
+        first_is_all: bool = True,
     ) -> None:
-        """``directory`` is for what lasts as long as the container, above all its upper layers."""
+        """``directory`` is for what lasts as long as the container, above all its upper layers.
+
+        ``first_is_all``: its first process is number 1 of a namespace of its own, whose end is that of all in it.
+        """
         self.config = config
         self.cgroup_path = cgroup_path
         self.confinement = confinement
+        self.first_is_all = first_is_all
         self.directory = directory
         self.pid = 0
+        self.alive = False  # some process of it is, or may be
         self.refusal = ''  # why its program was never reached
         self.log: LogFile | None = None
         self.streams: list[LogStream] = []
@@ -74,7 +87,7 @@ class Container:
         self.status = self.status._replace(state=cri.RUNNING, pid=self.pid, started_at=timestamp(now))
 
     def exited(self, exit: Exit, now: float) -> None:
-        self.pid = 0
+        self.alive = False
         ended = self.status._replace(state=cri.EXITED, pid=0, finished_at=timestamp(now))
         if self.refusal:
             self.status = ended._replace(exit_code=START_ERROR_CODE, reason='StartError', message=self.refusal)
@@ -114,6 +127,12 @@ class Container:
         """To its first process; it is our child, so its number cannot be another's before we have reaped it."""
         if self.pid:
             os.kill(self.pid, number)
+
+
+def be_init(setup: Setup, streams: tuple[int, int, int]) -> None:
+    """As ``be_container``. The kernel reaps its children: an ignored SIGCHLD, which exec keeps, asks for that."""
+    linux.ignore_signal(signal.SIGCHLD)
+    be_container(setup, streams)
 
 
 def be_container(setup: Setup, streams: tuple[int, int, int]) -> None:

@@ -30,12 +30,25 @@ CREATED, RUNNING, EXITED = 'created', 'running', 'exited'  # states of a contain
 READY, NOT_READY = 'ready', 'notready'  # states of a sandbox
 
 
+POD, CONTAINER, NODE = 'pod', 'container', 'node'  # whose a namespace is (CRI's NamespaceMode)
+PRIVATE, HOST_TO_CONTAINER, BIDIRECTIONAL = 'private', 'host-to-container', 'bidirectional'  # MountPropagation
+
+
 class Mount(NamedTuple):
     """A file or directory of the machine, bound into a container; a missing target is created."""
 
     host_path: str
     container_path: str
     read_only: bool = False
+    propagation: str = PRIVATE
+
+
+class NamespaceOption(NamedTuple):
+    """``node`` is the machine's own; but the Node's, which has a name, for the network."""
+
+    network: str = POD  # or NODE
+    pid: str = CONTAINER  # or POD, or NODE
+    ipc: str = POD  # or NODE
 
 
 class SandboxConfig(NamedTuple):
@@ -44,9 +57,9 @@ class SandboxConfig(NamedTuple):
     id: str  # the Pod's uid
     namespace: str
     name: str
-    netns: str  # the name under /run/netns
+    netns: str  # the name under /run/netns; the Node's exists already, and is not the sandbox's to delete
     hostname: str = ''
-    host_network: bool = False  # the network namespace exists already, and is not the sandbox's to delete
+    namespaces: NamespaceOption = NamespaceOption()
     sysctls: Mapping[str, str] = DEFAULT_SYSCTLS  # any other than the defaults must exist
     annotations: Mapping[str, str] = {}
 
@@ -81,12 +94,14 @@ class ContainerConfig(NamedTuple):
     working_dir: str = ''  # '' is /; created where missing
     mounts: tuple[Mount, ...] = ()
     log_path: str = ''  # '' keeps no log
-    hostname: str = ''  # '' is the sandbox's
+    hostname: str = ''  # of /etc/hostname and $HOSTNAME; '' is the sandbox's
     user: int | None = None  # None is root
     group: int | None = None  # None is the user's own of /etc/passwd, or root
     supplemental_groups: tuple[int, ...] = ()
     capabilities: tuple[str, ...] = DEFAULT_CAPABILITIES  # without CAP_
+    privileged: bool = False  # the machine's devices; /proc and /sys neither masked nor read-only
     no_new_privileges: bool = False
+    seccomp: str = ''  # a file of the machine that holds the filter, an array of struct sock_filter; '' is none
     read_only_root: bool = False
     hide: tuple[str, ...] = ()  # paths of the machine that the container sees empty
     termination_log: str = ''  # path in the container of a file whose last 4096 bytes become the status' message
@@ -134,7 +149,7 @@ class RuntimeUnavailable(CriError):
 
 
 def sandbox_config(record: Record) -> SandboxConfig:
-    return SandboxConfig(**record)
+    return SandboxConfig(**{**record, 'namespaces': NamespaceOption(**record.get('namespaces', {}))})
 
 
 def container_config(record: Record) -> ContainerConfig:
@@ -150,8 +165,9 @@ def record_of(value: Any) -> Record:
     record: Record = value._asdict()
     if record.get('mounts'):
         record['mounts'] = [mount._asdict() for mount in record['mounts']]
-    if 'resources' in record:
-        record['resources'] = record['resources']._asdict()
+    for part in ('resources', 'namespaces'):
+        if part in record:
+            record[part] = record[part]._asdict()
     return record
 
 

@@ -37,8 +37,9 @@ def be_command(
     """
     try:
         confinement.join()
+        program = credentials.read_filter(config)
         linux.setns(pidfd, _NAMESPACES)
-        home = _take_place(config, rights, command, channel)
+        home = _take_place(config, rights, program, command, channel)
     except OSError as error:
         channel.send(f'exec failed: {lookup.in_words(error)}'.encode())
         os._exit(126)
@@ -50,7 +51,7 @@ def be_command(
 
 
 def _take_place(
-    config: ContainerConfig, rights: credentials.Rights, command: Command, channel: socket.socket
+    config: ContainerConfig, rights: credentials.Rights, program: bytes, command: Command, channel: socket.socket
 ) -> str:
     """Directory, streams and user; returns the user's home directory."""
     enter_directory(config.working_dir)
@@ -58,7 +59,7 @@ def _take_place(
     use_streams(*streams)
     user = credentials.find_user(config)
     own_streams(user)
-    credentials.become(user, rights)
+    credentials.become(user, rights, program)
     if command.tty:
         hand_over(channel, master)
     return user.home

@@ -23,6 +23,10 @@ class Forker:
         """Pid 1 of a new pid namespace, in the cgroup unless that is ''. The pid that is returned is the machine's."""
         return self._fork(linux.CLONE_NEWPID, cgroup, child)
 
+    def fork_here(self, cgroup: str, child: Callable[[], None]) -> int:
+        """A process in our own pid namespace."""
+        return self._fork(0, cgroup, child)
+
     def fork_beside(self, pidfd: int, cgroup: str, child: Callable[[], None]) -> int:
         """A process in the pid namespace of the one that the pidfd is of.
 

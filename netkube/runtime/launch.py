@@ -11,8 +11,9 @@ from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
+from netkube.runtime import cgroup
 from netkube.runtime.attachment import Attachment, Tap
-from netkube.runtime.container import Container, be_container, exit_of
+from netkube.runtime.container import Container, Exit, be_container, be_init, exit_of
 from netkube.runtime.credentials import plan_rights
 from netkube.runtime.cri import ContainerConfig, ContainerStatus, CriError, Mount
 from netkube.runtime.exec import Command, be_command
@@ -23,7 +24,10 @@ from netkube.runtime.linux import permitted_capabilities
 from netkube.runtime.logs import LogFile, LogStream
 from netkube.runtime.loop import Loop
 from netkube.runtime.mounts import MachineMounts
+from netkube.runtime.namespaces import SharedMemory
+from netkube.runtime.population import when_empty
 from netkube.runtime.process import Machine, Setup
+from netkube.runtime.sandbox import INIT_NAME, Sandbox
 from netkube.runtime.terminal import TTY
 from netkube.runtime.trees import spawn_removal
 
@@ -66,14 +70,16 @@ class Launcher:
         self._capabilities = permitted_capabilities()
         self._now = now
         self._forker = Forker()
+        self.shared_memory = SharedMemory(rootfs)
         self._null = os.open('/dev/null', os.O_RDWR | os.O_CLOEXEC)
         self.on_change: Callable[[ContainerStatus], None] = lambda status: None
 
     def _machine(self) -> Machine:
         template = self._mounts.template()
-        return Machine(template, self._rootfs, self._file_systems, self._protection, self._capabilities)
+        shared_memory = self.shared_memory.namespace
+        return Machine(template, shared_memory, self._rootfs, self._file_systems, self._protection, self._capabilities)
 
-    def start(self, container: Container, netns: str) -> None:
+    def start(self, container: Container, pod: Sandbox) -> None:
         """Returns at once; ``container.begun`` opens when its program runs, or could not be started."""
         config = _with_own_files(container)
         with ExitStack() as undo, ExitStack() as theirs:
@@ -83,9 +89,13 @@ class Launcher:
             undo.callback(channel.close)
             theirs.callback(word.close)
             pipes = Pipes(self._null, self._null, self._null) if config.tty else self._open_pipes(config, undo, theirs)
-            setup = Setup(self._machine(), config, container.confinement, netns, container.directory, word)
-            container.pid = self._forker.fork_first(container.cgroup_path, lambda: be_container(setup, pipes.theirs))
+            setup = Setup(
+                self._machine(), config, container.confinement, pod.config, pod.namespaces, container.directory, word
+            )
+            be = be_init if config.name == INIT_NAME else be_container
+            container.pid = self._fork(container, pod, lambda: be(setup, pipes.theirs))
             undo.pop_all()
+        container.alive = True
         container.log = log
         container.stdin = pipes.input
         run = Run(container, channel, log)
@@ -93,6 +103,23 @@ class Launcher:
         self._loop.on_exit(container.pid, lambda status: self._take_exit(run, status))
         for fd, name in pipes.outputs:
             self._follow(run, fd, name)
+
+    def refuse(self, container: Container, words: str) -> None:
+        """For whom nobody waits to hear of a failure: it is the container's own end then."""
+        container.refusal = f'error during container init: joining the process ids: {words}'
+        self._end_container(container, Exit(0, 0))
+
+    def _fork(self, container: Container, pod: Sandbox, child: Callable[[], None]) -> int:
+        """Into the pid namespace that the Pod asks for: a new one, that of its process 1, or ours."""
+        if container.first_is_all:
+            return self._forker.fork_first(container.cgroup_path, child)
+        if pod.init is None:
+            return self._forker.fork_here(container.cgroup_path, child)
+        pidfd = os.pidfd_open(pod.init.pid)
+        try:
+            return self._forker.fork_beside(pidfd, container.cgroup_path, child)
+        finally:
+            os.close(pidfd)
 
     def _open_pipes(self, config: ContainerConfig, undo: ExitStack, theirs: ExitStack) -> Pipes:
         (out, stdout), (err, stderr) = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
@@ -125,9 +152,22 @@ class Launcher:
         if not run.container.refusal:
             run.container.started(self._now())
             run.container.begun.open()  # who started it is answered first: the event is no news then
-            self.on_change(run.container.status)
+            self._report(run.container)
+
+    def _report(self, container: Container) -> None:
+        if container.config.name != INIT_NAME:
+            self.on_change(container.status)
 
     def _take_exit(self, run: Run, wait_status: int) -> None:
+        """Its other processes go with the first one: by the kernel, where that was process 1, or else by us."""
+        run.container.pid = 0  # it may be another's from now on
+        if run.container.first_is_all:
+            self._end(run, wait_status)
+        else:
+            cgroup.kill(run.container.cgroup_path)
+            when_empty(self._loop, run.container.cgroup_path, partial(self._end, run, wait_status))
+
+    def _end(self, run: Run, wait_status: int) -> None:
         while run.channel.fileno() >= 0:  # the end came to our notice before the start
             self._take_word(run)
         for stream in run.container.streams:
@@ -135,10 +175,13 @@ class Launcher:
             stream.close()
         run.container.close_stdin()
         run.log.close()
-        run.container.exited(exit_of(wait_status), self._now())
-        self.on_change(run.container.status)
-        run.container.begun.open()
-        run.container.gone.open()
+        self._end_container(run.container, exit_of(wait_status))
+
+    def _end_container(self, container: Container, exit: Exit) -> None:
+        container.exited(exit, self._now())
+        self._report(container)
+        container.begun.open()
+        container.gone.open()
 
     def execute(self, container: Container, command: Command) -> Execution:
         """CriError when the container does not run."""

@@ -25,9 +25,11 @@ CLONE_INTO_CGROUP = 0x2_00000000
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MS_STRICTATIME = 1 << 5, 1 << 12, 1 << 14, 1 << 18, 1 << 24
+MS_SLAVE, MS_SHARED = 1 << 19, 1 << 20
 MNT_DETACH = 2
 
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 24, 38, 47
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435, 442
@@ -36,9 +38,11 @@ _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _MOUNT_ATTR_RDONLY = 1
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
+_INSTRUCTION_BYTES = 8  # struct sock_filter
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc_with_gil = ctypes.PyDLL(None, use_errno=True)
+_SIG_IGN = ctypes.c_void_p(1)
 _libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 
 
@@ -98,9 +102,9 @@ def open_tree(path: str, recursive: bool) -> int:
     return _check(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, _text(path), ctypes.c_uint(flags)), path)
 
 
-def set_read_only(tree: int) -> None:
-    """Makes a detached tree, and all in it, read-only (Linux 5.12)."""
-    attributes = struct.pack('QQQQ', _MOUNT_ATTR_RDONLY, 0, 0, 0)
+def set_attributes(tree: int, *, read_only: bool = False, propagation: int = 0) -> None:
+    """Of a detached tree and all in it (Linux 5.12); ``propagation`` is one of MS_PRIVATE, MS_SLAVE, MS_SHARED."""
+    attributes = struct.pack('QQQQ', _MOUNT_ATTR_RDONLY if read_only else 0, 0, propagation, 0)
     flags = ctypes.c_uint(_AT_EMPTY_PATH | _AT_RECURSIVE)
     _check(_libc.syscall(_SYS_MOUNT_SETATTR, tree, b'', flags, attributes, ctypes.c_size_t(len(attributes))))
 
@@ -113,6 +117,13 @@ def attach_tree(tree: int, target: str) -> None:
 
 def prctl(option: int, argument: int = 0) -> None:
     _check(_libc.prctl(option, argument, 0, 0, 0))
+
+
+def set_seccomp_filter(program: bytes) -> None:
+    """``program`` is an array of struct sock_filter. Needs CAP_SYS_ADMIN, or no_new_privs."""
+    code = ctypes.create_string_buffer(program, len(program))
+    header = ctypes.create_string_buffer(struct.pack('@HP', len(program) // _INSTRUCTION_BYTES, ctypes.addressof(code)))
+    _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(header), 0, 0))
 
 
 def capset(permitted: int) -> None:
@@ -133,6 +144,11 @@ def permitted_capabilities() -> int:
 def default_signal(number: int) -> None:
     """Beside Python's own record of handlers, so only for a child that is about to execute another program."""
     _libc.signal(number, None)
+
+
+def ignore_signal(number: int) -> None:
+    """As ``default_signal``."""
+    _libc.signal(number, _SIG_IGN)
 
 
 def sethostname(name: str) -> None:

@@ -24,7 +24,7 @@ class Loop:
         self._timers: list[tuple[float, int, Callback]] = []
         self._order = count()
         self._children: dict[int, Callable[[int], None]] = {}
-        self._signals: dict[int, Callback] = {signal.SIGCHLD: self._reap}
+        self._signals: dict[int, Callback] = {signal.SIGCHLD: self.reap}
         self._stopped = False
 
     def watch(self, fd: int, callback: Callback, events: int = select.EPOLLIN) -> None:
@@ -83,7 +83,7 @@ class Loop:
         for number in set(os.read(reader, 4096)):
             self._signals[number]()
 
-    def _reap(self) -> None:
+    def reap(self) -> None:
         """One SIGCHLD may stand for many exits."""
         while True:
             try:

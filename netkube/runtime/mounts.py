@@ -29,6 +29,7 @@ class MountPoint(NamedTuple):
     path: str
     kind: str
     read_only: bool  # the whole file system, not just this mount
+    peers: str = ''  # 'shared:N' and 'master:N', of mount_namespaces(7)
 
 
 class Layer(NamedTuple):
@@ -51,7 +52,8 @@ def _parse_line(line: str) -> MountPoint:
     left, _, right = line.partition(' - ')
     fields, kinds = left.split(' '), right.split(' ')
     path = fields[4].encode().decode('unicode_escape').encode('latin-1').decode('utf-8', 'surrogateescape')
-    return MountPoint(int(fields[0]), int(fields[1]), path, kinds[0], 'ro' in kinds[-1].split(','))
+    peers = ' '.join(fields[6:])
+    return MountPoint(int(fields[0]), int(fields[1]), path, kinds[0], 'ro' in kinds[-1].split(','), peers)
 
 
 def is_below(path: str, directory: str) -> bool:
@@ -90,6 +92,20 @@ def plan_layers(mounts: Iterable[MountPoint], real_kinds: frozenset[str]) -> lis
 
 def is_on(path: str, mount: MountPoint) -> bool:
     return path == mount.path or is_below(path, mount.path)
+
+
+class NotShared(OSError):
+    """A mount whose file system does not take part in propagation; the message is the kubelet's user's."""
+
+
+def require_propagation(mounts: Iterable[MountPoint], path: str, *, both_ways: bool) -> None:
+    """NotShared, in containerd's words, when nothing that is mounted below ``path`` would get across."""
+    path = os.path.realpath(path)
+    mount = max((m for m in visible_mounts(mounts) if is_on(path, m)), key=lambda m: len(m.path))
+    if 'shared:' in mount.peers or ('master:' in mount.peers and not both_ways):
+        return
+    kinds = 'a shared' if both_ways else 'a shared or slave'
+    raise NotShared(f'path "{path}" is mounted on "{mount.path}" but it is not {kinds} mount')
 
 
 def real_kinds() -> frozenset[str]:

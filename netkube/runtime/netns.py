@@ -29,7 +29,7 @@ def create(name: str, sysctls: Mapping[str, str]) -> None:
     own = os.open('/proc/self/ns/net', os.O_RDONLY | os.O_CLOEXEC)
     try:
         linux.unshare(linux.CLONE_NEWNET)
-        _write_sysctls(sysctls)
+        write_sysctls(sysctls)
         _raise_loopback()
         linux.mount('/proc/self/ns/net', path_of(name), flags=linux.MS_BIND)
     except OSError:
@@ -51,7 +51,8 @@ def delete(name: str) -> None:
         os.unlink(path_of(name))
 
 
-def _write_sysctls(sysctls: Mapping[str, str]) -> None:
+def write_sysctls(sysctls: Mapping[str, str]) -> None:
+    """In the namespaces that we are in."""
     for name, value in sysctls.items():
         try:
             with open('/proc/sys/' + name.replace('.', '/'), 'w') as file:

@@ -13,12 +13,14 @@ import stat
 from collections.abc import Callable
 from typing import NamedTuple
 
-from netkube.runtime import credentials, kernelfs, linux, lookup, rootfs
-from netkube.runtime.cri import ContainerConfig, Mount
+from netkube.runtime import credentials, kernelfs, linux, lookup, namespaces, rootfs
+from netkube.runtime.cri import BIDIRECTIONAL, HOST_TO_CONTAINER, PRIVATE, ContainerConfig, Mount, SandboxConfig
 from netkube.runtime.limits import Confinement
-from netkube.runtime.mounts import Layer, Template
+from netkube.runtime.mounts import Layer, Template, read_mountinfo, require_propagation
 from netkube.runtime.netns import path_of
 from netkube.runtime.terminal import hand_over, open_terminal
+
+PROPAGATIONS = {PRIVATE: linux.MS_PRIVATE, HOST_TO_CONTAINER: linux.MS_SLAVE, BIDIRECTIONAL: linux.MS_SHARED}
 
 
 class Volume(NamedTuple):
@@ -31,6 +33,7 @@ class Machine(NamedTuple):
     """What all containers are made from."""
 
     template: Template
+    shared_memory: int  # the mount namespace of SharedMemory
     rootfs: str  # where a root is put together: each in a mount namespace of its own, so one place does for all
     file_systems: tuple[kernelfs.FileSystem, ...]
     protection: kernelfs.Protection
@@ -45,18 +48,23 @@ class Setup:
         machine: Machine,
         config: ContainerConfig,
         confinement: Confinement,
-        netns: str,
+        pod: SandboxConfig,
+        shared: namespaces.Namespaces,
         directory: str,
         channel: socket.socket,
     ) -> None:
         self.machine = machine
         self.config = config
         self.confinement = confinement
-        self.netns = netns
+        self.pod = pod
+        self.shared = shared  # with the other containers of the Pod
         self.directory = directory  # where the upper layers go
         self.channel = channel  # to whoever started us
         self.rights = credentials.plan_rights(config, machine.capabilities)
         self.volumes: list[Volume] = []
+        self.devices: list[kernelfs.Device] = []
+        self.filter = b''  # of system calls
+        self.shared_memory = -1  # a detached copy of the Pod's
         self.user = credentials.User(0, 0, (), '/')
 
 
@@ -68,23 +76,32 @@ def join_cgroups(setup: Setup) -> None:
 def open_volumes(setup: Setup) -> None:
     """While the machine's mounts are in sight."""
     for mount in setup.config.mounts:
+        if mount.propagation != PRIVATE:
+            require_propagation(read_mountinfo(), mount.host_path, both_ways=mount.propagation == BIDIRECTIONAL)
         tree = linux.open_tree(mount.host_path, recursive=True)
-        if mount.read_only:
-            linux.set_read_only(tree)
+        linux.set_attributes(tree, read_only=mount.read_only, propagation=PROPAGATIONS[mount.propagation])
         setup.volumes.append(Volume(mount, tree, os.path.isdir(mount.host_path)))
 
 
+def open_machine(setup: Setup) -> None:
+    """What else is read of the machine's files."""
+    if setup.config.privileged:
+        setup.devices = kernelfs.find_devices()
+    setup.filter = credentials.read_filter(setup.config)
+
+
 def enter_network(setup: Setup) -> None:
-    if setup.netns:
-        namespace = os.open(path_of(setup.netns), os.O_RDONLY | os.O_CLOEXEC)
+    if setup.pod.netns:
+        namespace = os.open(path_of(setup.pod.netns), os.O_RDONLY | os.O_CLOEXEC)
         linux.setns(namespace, linux.CLONE_NEWNET)
 
 
 def make_namespaces(setup: Setup) -> None:
+    """Those of the Pod are entered, those of the container are made."""
+    namespaces.enter(setup.shared)
+    setup.shared_memory = namespaces.open_shared_memory(setup.machine.shared_memory, setup.pod)
     linux.setns(setup.machine.template.namespace, linux.CLONE_NEWNS)
-    linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC | linux.CLONE_NEWCGROUP)
-    if setup.config.hostname:
-        linux.sethostname(setup.config.hostname)
+    linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWCGROUP)
 
 
 def mount_root(setup: Setup) -> None:
@@ -97,7 +114,10 @@ def mount_root(setup: Setup) -> None:
 
 
 def mount_kernel(setup: Setup) -> None:
-    kernelfs.mount_file_systems(setup.machine.file_systems)
+    kernelfs.mount_file_systems(setup.machine.file_systems, writable=setup.config.privileged)
+    rootfs.ensure_target(kernelfs.SHM, is_directory=True)
+    linux.attach_tree(setup.shared_memory, kernelfs.SHM)
+    kernelfs.make_devices(setup.devices)
     os.umask(0o022)
     for path in setup.config.hide:
         kernelfs.hide(path)
@@ -112,7 +132,8 @@ def mount_volumes(setup: Setup) -> None:
 
 
 def protect_kernel(setup: Setup) -> None:
-    kernelfs.protect_kernel(setup.machine.protection)
+    if not setup.config.privileged:
+        kernelfs.protect_kernel(setup.machine.protection)
 
 
 def use_terminal(setup: Setup) -> None:
@@ -137,12 +158,13 @@ def enter_directory(path: str) -> None:
 def become_user(setup: Setup) -> None:
     setup.user = credentials.find_user(setup.config)
     own_streams(setup.user)
-    credentials.become(setup.user, setup.rights)
+    credentials.become(setup.user, setup.rights, setup.filter)
 
 
 STAGES: tuple[tuple[str, Callable[[Setup], None]], ...] = (
     ('joining its cgroups', join_cgroups),
     ('opening the volumes', open_volumes),
+    ('looking at the machine', open_machine),
     ('entering the network namespace', enter_network),
     ('making namespaces', make_namespaces),
     ('mounting the root file system', mount_root),

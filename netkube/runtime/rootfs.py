@@ -62,7 +62,7 @@ def _escape(lower: str) -> str:
 
 def _mount_read_only(source: str, target: str) -> None:
     tree = linux.open_tree(source, recursive=False)
-    linux.set_read_only(tree)
+    linux.set_attributes(tree, read_only=True)
     linux.attach_tree(tree, target)
     os.close(tree)
 

@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from netkube.runtime import cgroup, cri, netns
 from netkube.runtime.attachment import Attachment
-from netkube.runtime.container import Container, timestamp
+from netkube.runtime.container import Container
 from netkube.runtime.credentials import CAPABILITIES
-from netkube.runtime.cri import ContainerConfig, CriError, PodSandboxStatus, Record, SandboxConfig, record_of
+from netkube.runtime.cri import CONTAINER, POD, ContainerConfig, CriError, Record, SandboxConfig, record_of
 from netkube.runtime.exec import Command
 from netkube.runtime.execution import Execution
 from netkube.runtime.gate import Gate
 from netkube.runtime.launch import Launcher
 from netkube.runtime.limits import Confinement, find_controllers
+from netkube.runtime.lookup import in_words
 from netkube.runtime.loop import Loop
 from netkube.runtime.mounts import MachineMounts
+from netkube.runtime.namespaces import NamespaceMaker
+from netkube.runtime.sandbox import INIT_NAME, Sandbox, init_config
 
 VERSION = '1'
 Result = dict[str, Any]
@@ -32,15 +36,6 @@ class After(NamedTuple):
 
     gates: list[Gate]
     rest: Callable[[], Result]
-
-
-class Sandbox:
-    def __init__(self, config: SandboxConfig, cgroup_path: str, now: float) -> None:
-        self.config = config
-        self.cgroup_path = cgroup_path
-        self.status = PodSandboxStatus(
-            config.id, config.namespace, config.name, config.netns, cri.READY, timestamp(now), config.annotations
-        )
 
 
 class RuntimeService:
@@ -61,9 +56,10 @@ class RuntimeService:
         self._containers: dict[str, Container] = {}
         self._closing = False
         self._mounts = MachineMounts(directory)
-        self.launcher = Launcher(loop, self._mounts, f'{directory}/rootfs', bool(cgroup_path), now)
+        self._namespaces = NamespaceMaker()
         for part in ('rootfs', 'containers'):
             os.makedirs(f'{directory}/{part}', exist_ok=True)
+        self.launcher = Launcher(loop, self._mounts, f'{directory}/rootfs', bool(cgroup_path), now)
 
     def _require_open(self) -> None:
         if self._closing:
@@ -79,23 +75,32 @@ class RuntimeService:
         _check_id(asked.id)
         if asked.id in self._sandboxes:
             raise CriError('AlreadyExists', f'sandbox {asked.id!r} exists')
-        if not asked.host_network:
-            _check_id(asked.netns)
-            self._mounts.change(lambda: netns.create(asked.netns, asked.sysctls))
-        self._sandboxes[asked.id] = Sandbox(asked, cgroup.create(self._cgroup_path, asked.id), self._now())
+        _check_id(asked.netns)
+        if asked.namespaces.pid != CONTAINER and not self._cgroup_path:
+            raise CriError('FailedPrecondition', 'shared process ids need a cgroup v2 tree, which this machine has not')
+        self._mounts.change(lambda: self._make_sandbox(asked))
         return {}
+
+    def _make_sandbox(self, asked: SandboxConfig) -> None:
+        with ExitStack() as undo:
+            self.launcher.shared_memory.create(asked.id)
+            undo.callback(self.launcher.shared_memory.delete, asked.id)
+            namespaces = self._namespaces.make(asked)
+            undo.pop_all()
+        path = cgroup.create(self._cgroup_path, asked.id)
+        self._sandboxes[asked.id] = Sandbox(asked, path, namespaces, self._now())
 
     def stop_pod_sandbox(self, id: str) -> After:
         """Kills what runs in it, and answers when that has ended. An unknown one is stopped."""
         sandbox = self._sandboxes.get(id)
         if sandbox is not None:
             sandbox.status = sandbox.status._replace(state=cri.NOT_READY)
-        return self._kill(self._containers_of(id), lambda: {})
+        return self._kill(self._all_of(id), lambda: {})
 
     def remove_pod_sandbox(self, id: str) -> After:
         """With its containers, running or not. An unknown one is removed."""
         self.stop_pod_sandbox(id)
-        return self._kill(self._containers_of(id), lambda: self._forget_sandbox(id))
+        return self._kill(self._all_of(id), lambda: self._forget_sandbox(id))
 
     def list_pod_sandboxes(self) -> Result:
         return {'items': [record_of(sandbox.status) for sandbox in self._sandboxes.values()]}
@@ -108,6 +113,10 @@ class RuntimeService:
             raise CriError('NotFound', f'there is no ready sandbox {asked.sandbox_id!r}')
         if asked.id in self._containers:
             raise CriError('AlreadyExists', f'container {asked.id!r} exists')
+        self._containers[asked.id] = self._make_container(asked, sandbox)
+        return {}
+
+    def _make_container(self, asked: ContainerConfig, sandbox: Sandbox) -> Container:
         asked = asked._replace(hostname=asked.hostname or sandbox.config.hostname)
         path = cgroup.create(sandbox.cgroup_path, asked.id)
         confinement = Confinement(self._controllers, f'{self._cgroup_name}/{asked.id}', path, asked.resources)
@@ -117,20 +126,51 @@ class RuntimeService:
             cgroup.remove(path)
             raise
         directory = f'{self._directory}/containers/{asked.id}'
-        self._containers[asked.id] = Container(asked, path, confinement, directory, self._now())
-        return {}
+        own = sandbox.config.namespaces.pid == CONTAINER or asked.name == INIT_NAME
+        return Container(asked, path, confinement, directory, self._now(), first_is_all=own)
 
     def start_container(self, id: str) -> After:
         """Answers with the status when the program runs, or could not be started (reason StartError)."""
         self._require_open()
         container = self._get_container(id)
-        if container.pid or container.status.state != cri.CREATED:
+        if container.alive or container.status.state != cri.CREATED:
             raise CriError('FailedPrecondition', f'container {id!r} has been started before')
         sandbox = self._sandboxes[container.config.sandbox_id]
         if sandbox.status.state != cri.READY:
             raise CriError('FailedPrecondition', f'sandbox {sandbox.config.id!r} is stopped')
-        self.launcher.start(container, sandbox.config.netns)
+        if sandbox.config.namespaces.pid == POD:
+            self._start_after_init(sandbox, container)
+        else:
+            self.launcher.start(container, sandbox)
         return After([container.begun], lambda: record_of(container.status))
+
+    def _start_after_init(self, sandbox: Sandbox, container: Container) -> None:
+        """Process 1 first becomes its program: until then it has the machine's files in sight."""
+        self._loop.reap()  # it may have ended without our having noticed
+        container.alive = True
+        if sandbox.init is None or not sandbox.init.alive:
+            sandbox.init = self._start_init(sandbox, container.config)
+        sandbox.init.begun.then(lambda: self._join_init(sandbox, container))
+
+    def _join_init(self, sandbox: Sandbox, container: Container) -> None:
+        init = sandbox.init
+        assert init is not None
+        try:
+            self.launcher.start(container, sandbox)
+        except OSError as error:
+            if init.alive and init.pid and isinstance(error, ProcessLookupError):  # it is ending: another one, then
+                init.gone.then(lambda: self._start_after_init(sandbox, container))
+            else:
+                self.launcher.refuse(container, init.refusal or in_words(error))
+
+    def _start_init(self, sandbox: Sandbox, first: ContainerConfig) -> Container:
+        last = sandbox.init
+        if last is not None:
+            self._discard(last)
+        attempt = last.config.attempt + 1 if last is not None else 0
+        init = self._make_container(init_config(sandbox.config, attempt, first), sandbox)
+        self.launcher.start(init, sandbox)
+        return init
 
     def stop_container(self, id: str, grace_seconds: float) -> Result:
         """Asks it to end, and kills it when the time is up; answers at once. One that does not run is stopped."""
@@ -173,10 +213,10 @@ class RuntimeService:
             self._loop.call_after(0, self._loop.stop)
             return {}
 
-        return self._kill(list(self._containers.values()), finish)
+        return self._kill([*self._containers.values(), *_inits(self._sandboxes.values())], finish)
 
     def _kill(self, containers: list[Container], rest: Callable[[], Result]) -> After:
-        running = [container for container in containers if container.pid]
+        running = [container for container in containers if container.alive]
         for container in running:
             container.kill()
         return After([container.gone for container in running], rest)
@@ -184,19 +224,26 @@ class RuntimeService:
     def _forget_container(self, container: Container) -> Result:
         """The same one may have been removed by two clients."""
         if self._containers.get(container.config.id) is container:
-            container.confinement.remove()
-            cgroup.remove(container.cgroup_path)
-            self.launcher.delete_tree(container.directory)
+            self._discard(container)
             del self._containers[container.config.id]
         return {}
+
+    def _discard(self, container: Container) -> None:
+        container.confinement.remove()
+        cgroup.remove(container.cgroup_path)
+        self.launcher.delete_tree(container.directory)
 
     def _forget_sandbox(self, id: str) -> Result:
         for container in self._containers_of(id):
             self._forget_container(container)
         sandbox = self._sandboxes.get(id)
         if sandbox is not None:
-            if not sandbox.config.host_network:
+            for init in _inits([sandbox]):
+                self._discard(init)
+            if sandbox.config.namespaces.network == POD:
                 self._mounts.change(lambda: netns.delete(sandbox.config.netns))
+            sandbox.namespaces.close()
+            self.launcher.shared_memory.delete(id)
             cgroup.remove(sandbox.cgroup_path)
             del self._sandboxes[id]
         return {}
@@ -209,6 +256,15 @@ class RuntimeService:
 
     def _containers_of(self, sandbox_id: str) -> list[Container]:
         return [one for one in self._containers.values() if one.config.sandbox_id == sandbox_id]
+
+    def _all_of(self, sandbox_id: str) -> list[Container]:
+        """With process 1 of the sandbox."""
+        sandbox = self._sandboxes.get(sandbox_id)
+        return [*self._containers_of(sandbox_id), *_inits([sandbox] if sandbox else ())]
+
+
+def _inits(sandboxes: Iterable[Sandbox]) -> list[Container]:
+    return [sandbox.init for sandbox in sandboxes if sandbox.init is not None]
 
 
 def _check_id(id: str) -> None:

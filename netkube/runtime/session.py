@@ -62,6 +62,7 @@ class ExecSession:
             for fd, stream in tuple(self._outputs.items()):
                 chunk = _read(fd)
                 if chunk:
+                    await asyncio.sleep(0)  # a command that never stops talking must not keep the loop to itself
                     return stream, chunk
                 if chunk is not None:
                     self._end_output(fd)

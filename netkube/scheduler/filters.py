@@ -12,14 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from netkube.api.meta import Object
+from netkube.api.taints import UNSCHEDULABLE, Taint, find_untolerated, tolerates
 from netkube.scheduler.nodeaffinity import matches_required
 from netkube.scheduler.nodes import Load, Node
 from netkube.scheduler.podaffinity import AFFINITY, Neighbourhood
 from netkube.scheduler.requests import Demand, HostPort
-from netkube.scheduler.taints import UNSCHEDULABLE, Taint, find_untolerated, tolerates
 from netkube.scheduler.topologyspread import UNLABELED, Spread
 
 NO_NODES = 'no nodes available to schedule pods'
+NO_CLAIMS = 'no new claims to deallocate'  # of resource claims, whose plugin speaks before preemption does
 HARD_EFFECTS = ('NoSchedule', 'NoExecute')
 
 
@@ -132,7 +133,7 @@ def failure_message(refusals: Sequence[Refusal]) -> str:
     )  # fmt: skip
     reasons = Counter(reason for refusal in refusals for reason in refusal.reasons)
     available = f'0/{len(refusals)} nodes are available: '
-    return f'{available}{_histogram(reasons)}. preemption: {available}{_histogram(preemption)}.'
+    return f'{available}{_histogram(reasons)}. {NO_CLAIMS}, preemption: {available}{_histogram(preemption)}.'
 
 
 def _histogram(counts: Mapping[str, int]) -> str:

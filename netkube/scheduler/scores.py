@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from netkube.api.meta import Object
+from netkube.api.taints import tolerates
 from netkube.scheduler.filters import Candidate
 from netkube.scheduler.nodeaffinity import preferred_weight
 from netkube.scheduler.requests import Demand
-from netkube.scheduler.taints import tolerates
 
 TAINT_WEIGHT, AFFINITY_WEIGHT, RESOURCES_WEIGHT = 3, 2, 1
 

@@ -91,8 +91,21 @@ CONTAINER_FAULTS = [
     ({'terminationMessagePolicy': 'x'},
      ['spec.containers[0].terminationMessagePolicy: Unsupported value: "x": '
       'supported values: "File", "FallbackToLogsOnError"']),
-    ({'restartPolicy': 'Always'},
-     ['spec.containers[0].restartPolicy: Forbidden: may not be set for non-init containers']),
+    ({'restartPolicy': 'Always', 'restartPolicyRules': [{
+        'action': 'RestartAllContainers', 'exitCodes': {'operator': 'NotIn', 'values': [0]}}]}, []),
+    ({'restartPolicy': 'Maybe'},
+     ['spec.containers[0].restartPolicy: Unsupported value: "Maybe": supported values: "Always", "Never", '
+      '"OnFailure"']),
+    ({'restartPolicyRules': [{'action': 'Restart', 'exitCodes': {'operator': 'Equals', 'values': [3]}}]},
+     ['spec.containers[0].restartPolicy: Required value: must specify restartPolicy when restart rules are used',
+      'spec.containers[0].restartPolicyRules[0].exitCodes.operator: Unsupported value: "Equals": supported values: '
+      '"In", "NotIn"']),
+    ({'restartPolicy': 'Never', 'restartPolicyRules': [{'action': 'Stop'}]},
+     ['spec.containers[0].restartPolicyRules[0].action: Unsupported value: "Stop": supported values: "Restart", '
+      '"RestartAllContainers"',
+      'spec.containers[0].restartPolicyRules[0].exitCodes: Required value: must be specified']),
+    ({'lifecycle': {'stopSignal': 'SIGUSR1'}},
+     ['spec.containers[0].lifecycle.stopSignal: Forbidden: may not be set for containers with empty `spec.os.name`']),
     ({'env': [{'name': ''}]}, ['spec.containers[0].env[0].name: Required value']),
     ({'env': [{'name': 'A', 'valueFrom': {}}]},
      ['spec.containers[0].env[0].valueFrom: Invalid value: "": must specify one of: `fieldRef`, `resourceFieldRef`, '

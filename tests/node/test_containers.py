@@ -35,7 +35,7 @@ def test_a_container():
     assert (found.working_dir, found.hostname, found.log_path) == ('/w', 'p', '/logs/2.log')
     assert found.mounts == ETC and found.hide == ('/secret',)
     assert found.termination_log == '/dev/termination-log'
-    assert found.annotations == {'netkube/image': 'i', 'netkube/restarts': '1'}
+    assert found.annotations == {'netkube/image': 'i', 'netkube/restarts': '1', 'netkube/round': '0'}
 
 
 def test_mounts_outer_ones_first_and_the_pods_own_files_replaceable():
@@ -109,18 +109,19 @@ def test_sub_paths_stay_inside_their_volume(tmp_path):
     'spec, fields',
     [
         ({}, []),
-        ({'hostNetwork': True}, ['spec.hostNetwork']),
-        ({'securityContext': {'seccompProfile': {'type': 'RuntimeDefault'}, 'runAsUser': 1}},
-         ['spec.securityContext.seccompProfile']),
-        ({'securityContext': {'sysctls': [{'name': 'net.core.somaxconn', 'value': '1'}, {'name': 'kernel.shmmax'}]}},
-         ['spec.securityContext.sysctls[kernel.shmmax]']),
+        ({'hostNetwork': True, 'hostPID': True, 'shareProcessNamespace': True}, []),
+        ({'securityContext': {'seccompProfile': {'type': 'RuntimeDefault'},
+                              'appArmorProfile': {'type': 'RuntimeDefault'}}},
+         ['spec.securityContext.appArmorProfile']),
+        ({'securityContext': {'sysctls': [{'name': 'net.core.somaxconn', 'value': '1'}, {'name': 'kernel.shmmax'},
+                                          {'name': 'vm.swappiness'}]}},
+         ['spec.securityContext.sysctls[vm.swappiness]']),
         ({'containers': [container(
             resources={'limits': {'cpu': '1', 'memory': '1Gi', 'ephemeral-storage': '1Gi'}},
             securityContext={'privileged': True},
-        )]}, ['spec.containers[c].securityContext.privileged', 'spec.containers[c].resources.limits.memory',
+        )]}, ['spec.containers[c].resources.limits.memory',
               'spec.containers[c].resources.limits.ephemeral-storage']),
         ({'containers': [container(securityContext={'privileged': False, 'procMount': 'Default'}, tty=True)]}, []),
-        ({'containers': [container(livenessProbe={'grpc': {'port': 1}})]}, ['spec.containers[c].livenessProbe.grpc']),
     ],
 )  # fmt: skip
 def test_what_is_not_honoured(spec, fields):

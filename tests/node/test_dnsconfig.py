@@ -41,7 +41,7 @@ options ndots:2 edns0
     [
         ({}, CLUSTER),
         ({'dnsPolicy': 'ClusterFirst'}, CLUSTER),
-        ({'dnsPolicy': 'ClusterFirst', 'hostNetwork': True}, CLUSTER),  # no Pod is on the machine's network yet
+        ({'dnsPolicy': 'ClusterFirst', 'hostNetwork': True}, MACHINES),
         ({'dnsPolicy': 'ClusterFirstWithHostNet', 'hostNetwork': True}, CLUSTER),
         ({'dnsPolicy': 'Default'}, MACHINES),
         ({'dnsPolicy': 'None', 'dnsConfig': {'nameservers': ['8.8.8.8']}}, 'nameserver 8.8.8.8\n'),

@@ -128,11 +128,51 @@ def test_two_attempts_are_kept():
     assert actions(pod(), up(*attempts, running(attempt=3))) == [RemoveContainer(a.id) for a in attempts[:2]]
 
 
-def test_sidecars_end_when_the_others_have():
-    job = pod(container(), initContainers=[container('side', restartPolicy='Always')], restartPolicy='Never')
-    assert actions(job, up(running('side'), exited())) == [
-        StopContainer(running('side').id, 'side', 'Stopping container side')
-    ]
+def sidecars(*names, **spec):
+    return pod(container(), initContainers=[container(name, restartPolicy='Always') for name in names], **spec)
+
+
+def names(plan):
+    return [stop.name for stop in plan.actions]
+
+
+def test_sidecars_end_last_in_the_opposite_order_of_their_start():
+    both = sidecars('a', 'b', restartPolicy='Never')
+    [stop] = actions(both, up(running('a'), running('b'), exited(ago=3)))
+    assert stop.name == 'b' and stop.message == 'Stopping container b'
+    assert stop.since == NOW - seconds(3)  # the grace period is one for all
+    assert names(plan_end(up(running('a'), running('b'), running()), both)) == ['c']
+    assert names(plan_end(up(running('a'), running('b'), exited()), both)) == ['b']
+    assert names(plan_end(up(running('a'), exited('b'), exited()), both)) == ['a']
+    told = frozenset({running().id})
+    assert names(plan_end(up(running('a'), running(), stopping=told), both)) == []
+
+
+RULES = [{'action': 'RestartAllContainers', 'exitCodes': {'operator': 'In', 'values': [42]}}]
+GANG = pod(
+    container(restartPolicy='Never', restartPolicyRules=RULES), container('d'),
+    initContainers=[container('i')], restartPolicy='Never',
+)  # fmt: skip
+
+
+def test_one_containers_end_can_restart_all():
+    first = (exited('i'), exited(code=42), running('d'))
+    [stop] = actions(GANG, up(*first))
+    assert stop.name == 'd' and stop.abrupt
+    stopped = (*first[:2], exited('d', code=137))
+    assert actions(GANG, up(*stopped)) == [StartContainer('i', 1, 1, 1)]
+    again = exited('i', attempt=1, restarts=1)._replace(annotations={'netkube/round': '1', 'netkube/restarts': '1'})
+    assert actions(GANG, up(*stopped, again)) == [StartContainer('c', 1, 1, 1), StartContainer('d', 1, 1, 1)]
+
+
+def test_another_end_does_not():
+    assert actions(GANG, up(exited('i'), exited(code=1), running('d'))) == []
+
+
+def test_the_first_rule_that_matches_counts():
+    rules = [{'action': 'Restart', 'exitCodes': {'operator': 'In', 'values': [42]}}, *RULES]
+    one = pod(container(restartPolicy='Never', restartPolicyRules=rules), container('d'))
+    assert actions(one, up(exited(code=42), running('d'))) == [StartContainer('c', 1, 1)]
 
 
 def test_the_end_of_a_pod():

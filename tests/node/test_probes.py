@@ -139,10 +139,6 @@ async def test_what_failed_is_said_in_gos_words():
         assert 'malformed HTTP response "SSH-2.0-x"' in await failure({'httpGet': {'port': port}})
 
 
-def test_a_grpc_probe_is_not_asked_as_it_could_only_fail():
-    assert not list(parse_probes({'name': 'c', 'livenessProbe': {'grpc': {'port': 1}}}))
-
-
 class Clock:
     def __init__(self) -> None:
         self.began = asyncio.get_running_loop().time()

@@ -20,6 +20,13 @@ def status_of(pod, *containers, waiting=None, ready=None, **fields):
 
 
 INIT = [container('i')]
+SIDECAR = pod(initContainers=[container('side', restartPolicy='Always')], restartPolicy='Never')
+
+
+def with_init(of, name):
+    return of | {'spec': of['spec'] | {'initContainers': [*of['spec']['initContainers'], container(name)]}}
+
+
 TWO = (container('a'), container('b'))
 
 
@@ -40,6 +47,14 @@ TWO = (container('a'), container('b'))
         ('init failed', pod(initContainers=INIT), [exited('i', 1)], {}, 'Pending'),
         ('init failed for good', pod(initContainers=INIT, restartPolicy='Never'), [exited('i', 1)], {}, 'Failed'),
         ('init done', pod(initContainers=INIT), [exited('i'), running()], {}, 'Running'),
+        ('a sidecar still runs', SIDECAR, [running('side'), exited()], {}, 'Running'),
+        ('how a sidecar ended means nothing', SIDECAR, [exited('side', 143), exited()], {}, 'Succeeded'),
+        ('a sidecar has to start', SIDECAR, [exited('side', 1)], {'waiting': {'side': CRASH}}, 'Pending'),
+        ('init failed for good beside a sidecar', with_init(SIDECAR, 'i'), [running('side'), exited('i', 1)], {},
+         'Pending'),
+        ('a policy of its own', pod(container(restartPolicy='Always'), restartPolicy='Never'), [exited(code=1)], {},
+         'Running'),
+        ('Never for one', pod(container(restartPolicy='Never')), [exited(code=1)], {}, 'Failed'),
         ('stopped, success', pod(), [exited()], {'ended': True}, 'Succeeded'),
         ('stopped, failure', pod(), [exited(code=143)], {'ended': True}, 'Failed'),
         ('stopped before it started', pod(), [], {'ended': True}, 'Failed'),
@@ -66,8 +81,49 @@ def test_a_running_pod():
         'containerStatuses': [{
             'name': 'c', 'state': {'running': {'startedAt': '2026-01-02T03:04:00Z'}}, 'lastState': {}, 'ready': True,
             'restartCount': 0, 'image': 'i', 'imageID': '', 'started': True, 'containerID': f'netkube://{running().id}',
+            'resources': {},
         }],
     }  # fmt: skip
+
+
+def test_what_a_container_was_given():
+    asked = {'limits': {'cpu': '1'}, 'requests': {'cpu': '1'}}
+    mounts = [{'name': 'a', 'mountPath': '/a'}, {'name': 'b', 'mountPath': '/b', 'readOnly': True, 'subPath': 'x'}]
+    one = pod(container(resources=asked, volumeMounts=mounts, lifecycle={'stopSignal': 'SIGUSR1'}))
+    [row] = status_of(one, running())['containerStatuses']
+    assert row['resources'] == asked and row['allocatedResources'] == {'cpu': '1'} and row['stopSignal'] == 'SIGUSR1'
+    assert row['volumeMounts'] == [
+        {'name': 'a', 'mountPath': '/a'},
+        {'name': 'b', 'mountPath': '/b', 'readOnly': True, 'recursiveReadOnly': 'Enabled'},
+    ]
+
+
+def test_a_program_that_never_started_began_at_the_epoch():
+    failed = exited(code=128)._replace(started_at='', reason='StartError')
+    [row] = status_of(pod(restartPolicy='Never'), failed)['containerStatuses']
+    assert row['state']['terminated']['startedAt'] == '1970-01-01T00:00:00Z'
+
+
+def test_a_pod_whose_containers_are_all_restarted_says_so():
+    rules = [{'action': 'RestartAllContainers', 'exitCodes': {'operator': 'In', 'values': [42]}}]
+    gang = pod(container(restartPolicy='Never', restartPolicyRules=rules), container('d'), restartPolicy='Never')
+    status = status_of(gang, exited(code=42), running('d'))
+    message = 'container exited with restart policy rule'
+    assert conditions(status)['AllContainersRestarting'] == ('True', 'RestartAllContainersStarted', message)
+    assert status['containerStatuses'][0]['state'] == {'waiting': {'reason': 'RestartingAllContainers'}}
+    assert status['phase'] == 'Running'
+    assert conditions(status_of(gang, running(), running('d')))['AllContainersRestarting'] == ('False', None, None)
+    over = status_of(gang, exited(), exited('d'))
+    assert conditions(over)['AllContainersRestarting'] == ('False', 'PodCompleted', None)
+
+
+def test_two_attempts_are_remembered_of_what_the_runtime_has_lost():
+    one = pod()
+    one['status'] = status_of(one, exited(code=3), running(attempt=1))
+    lost = remembered_containers(one, [])
+    assert [(c.attempt, c.exit_code, c.reason) for c in lost] == [(1, 137, 'ContainerStatusUnknown'), (0, 3, 'Error')]
+    assert [c.attempt for c in remembered_containers(one, [running(attempt=2)])] == [1]
+    assert remembered_containers(one, [exited(code=3), running(attempt=1)]) == []
 
 
 def test_a_container_in_back_off_shows_how_it_ended():

@@ -75,8 +75,9 @@ class Pods:
         self.server, self.client, self.folder = server, client, folder
         self.events = client.events()
 
-    async def sandbox(self, id: str = 'pod') -> SandboxConfig:
-        config = SandboxConfig(id, 'default', id, f'{self.server.name}-{id}', hostname=id)
+    async def sandbox(self, id: str = 'pod', **fields: object) -> SandboxConfig:
+        fields = {'netns': f'{self.server.name}-{id}', 'hostname': id, **fields}
+        config = SandboxConfig(id, 'default', id, **fields)  # type: ignore[arg-type]
         await self.client.run_pod_sandbox(config)
         return config
 

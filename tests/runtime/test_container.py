@@ -39,10 +39,6 @@ async def test_gets_environment_directory_and_hostname(pods: Pods) -> None:
     assert output.splitlines() == [*expected, '/var/lib/made/for/it', 'pod', 'pod']
 
 
-async def test_its_own_hostname_wins_over_the_sandbox(pods: Pods) -> None:
-    assert await pods.sh('hostname; cat /etc/hostname', hostname='own') == 'own\nown\n'
-
-
 async def test_runs_as_user_and_groups(pods: Pods) -> None:
     assert await pods.sh('id', user=1234, group=5678, supplemental_groups=(9,)) == (
         'uid=1234 gid=5678 groups=5678,9(news)\n'

@@ -37,15 +37,6 @@ async def test_an_unknown_sysctl_is_an_error_and_leaves_nothing(pods: Pods) -> N
     assert [sandbox.id for sandbox in await pods.client.list_pod_sandboxes()] == ['pod']
 
 
-async def test_host_network_joins_a_namespace_that_stays(pods: Pods) -> None:
-    theirs = f'{pods.server.name}-pod'
-    await pods.client.run_pod_sandbox(SandboxConfig('host', 'd', 'x', theirs, host_network=True))
-    script = 'readlink /proc/self/ns/net'
-    assert await pods.sh(script, sandbox='host') == await pods.sh(script)
-    await pods.client.remove_pod_sandbox('host')
-    assert Path('/run/netns', theirs).exists()
-
-
 async def test_the_same_one_twice_is_refused(pods: Pods) -> None:
     with pytest.raises(CriError, match='exists'):
         await pods.sandbox()

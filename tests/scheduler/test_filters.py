@@ -118,14 +118,15 @@ def test_requests_are_the_most_that_is_needed_at_one_time() -> None:
         ([], 'no nodes available to schedule pods'),
         (
             [Refusal((TAINTED,))],
-            f'0/1 nodes are available: 1 {TAINTED}. preemption: 0/1 nodes are available: '
+            f'0/1 nodes are available: 1 {TAINTED}. no new claims to deallocate, preemption: 0/1 nodes are available: '
             '1 Preemption is not helpful for scheduling.',
         ),
         (
             [Refusal(('Insufficient cpu', 'Too many pods'), final=False), Refusal(('Insufficient cpu',), final=False),
              Refusal((AFFINITY,))],
-            f'0/3 nodes are available: 1 Too many pods, 1 {AFFINITY}, 2 Insufficient cpu. preemption: 0/3 nodes are '
-            'available: 1 Preemption is not helpful for scheduling, 2 No preemption victims found for incoming pod.',
+            f'0/3 nodes are available: 1 Too many pods, 1 {AFFINITY}, 2 Insufficient cpu. no new claims to deallocate, '
+            'preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, '
+            '2 No preemption victims found for incoming pod.',
         ),
     ],
 )  # fmt: skip

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 
 from netkube.api.errors import FieldError
-from netkube.api.fielderrors import duplicate, forbidden, invalid_each, not_found, not_supported, required
+from netkube.api.fielderrors import duplicate, forbidden, invalid_each, not_found, required
 from netkube.api.names import is_port_name, is_port_number
 from netkube.api.validation.environment import validate_env, validate_env_from
 from netkube.api.validation.probes import validate_probes
 from netkube.api.validation.quantities import validate_resource_requirements
+from netkube.api.validation.restart import validate_restart_policy, validate_stop_signal
 from netkube.api.validation.security import validate_security_context
 from netkube.api.validation.values import PROTOCOLS, dns_label, one_of
 from netkube.api.validation.volumes import Volumes, validate_mounts
@@ -21,7 +22,7 @@ _MESSAGE_POLICIES = ('File', 'FallbackToLogsOnError')
 _PULL_POLICIES = ('Always', 'IfNotPresent', 'Never')
 _KEPT_RUNNING_ONLY = ('lifecycle', 'livenessProbe', 'readinessProbe', 'startupProbe')
 _NOT_EPHEMERAL = ('ports', 'livenessProbe', 'readinessProbe', 'startupProbe', 'lifecycle', 'resizePolicy',
-                  'restartPolicy')  # fmt: skip
+                  'restartPolicy', 'restartPolicyRules')  # fmt: skip
 _Container = dict[str, Any]
 
 
@@ -31,6 +32,7 @@ class PodContext(msgspec.Struct, frozen=True):
     volumes: Volumes
     grace: int | None  # terminationGracePeriodSeconds
     host_users: bool
+    os: str = ''  # its name, where the Pod says it
 
 
 def validate_containers(containers: Sequence[_Container], pod: PodContext, path: str) -> Iterator[FieldError]:
@@ -45,8 +47,8 @@ def validate_containers(containers: Sequence[_Container], pod: PodContext, path:
             yield duplicate(f'{here}.name', name)
         names.add(name)
         yield from validate_probes(container, pod.grace, here)
-        if 'restartPolicy' in container:
-            yield forbidden(f'{here}.restartPolicy', 'may not be set for non-init containers')
+        yield from validate_stop_signal(container, pod.os, here)
+        yield from validate_restart_policy(container, here)
     yield from _host_port_conflicts(containers, path)
 
 
@@ -57,8 +59,7 @@ def validate_init_containers(
     for index, container in enumerate(containers):
         here, name = f'{path}[{index}]', container.get('name', '')
         yield from _validate_container(container, pod, here)
-        if 'restartPolicy' in container and container['restartPolicy'] != 'Always':
-            yield not_supported(f'{here}.restartPolicy', container['restartPolicy'], ('Always',))
+        yield from validate_restart_policy(container, here)
         if name in names:
             yield duplicate(f'{here}.name', name)
         elif name:
@@ -71,6 +72,7 @@ def _validate_init_probes(container: _Container, pod: PodContext, path: str) -> 
     """Only an init container that keeps running (a sidecar) may have probes."""
     if container.get('restartPolicy') == 'Always':
         yield from validate_probes(container, pod.grace, path)
+        yield from validate_stop_signal(container, pod.os, path)
         return
     for name in _KEPT_RUNNING_ONLY:
         if name in container:

@@ -61,7 +61,8 @@ def validate_pod_spec(spec: dict[str, Any], path: str, *, is_pod: bool) -> Itera
 def _validate_workload(spec: dict[str, Any], path: str) -> Iterator[FieldError]:
     volumes, errors = validate_volumes(spec.get('volumes') or (), f'{path}.volumes')
     yield from errors
-    pod = PodContext(volumes, spec.get('terminationGracePeriodSeconds'), spec.get('hostUsers') is not False)
+    os = (spec.get('os') or {}).get('name', '')
+    pod = PodContext(volumes, spec.get('terminationGracePeriodSeconds'), spec.get('hostUsers') is not False, os)
     regular, init = spec.get('containers') or [], spec.get('initContainers') or []
     yield from validate_containers(regular, pod, f'{path}.containers')
     yield from validate_init_containers(init, regular, pod, f'{path}.initContainers')

@@ -29,6 +29,11 @@ def parse_taints(node: Object) -> tuple[Taint, ...]:
     return tuple(dict.fromkeys(taints))
 
 
+def no_execute_taints(node: Object) -> tuple[Taint, ...]:
+    taints = (each for each in node['spec'].get('taints') or () if each['effect'] == 'NoExecute')
+    return tuple(Taint(each['key'], each.get('value') or '', each['effect']) for each in taints)
+
+
 def is_ready(node: Object) -> bool:
     conditions = (node.get('status') or {}).get('conditions') or ()
     return any(each['type'] == 'Ready' and each['status'] == 'True' for each in conditions)
