@@ -37,7 +37,7 @@ class ApiError(Exception):
             'kind': 'Status', 'apiVersion': 'v1', 'metadata': self.metadata, 'status': 'Failure',
             'message': self.message, 'reason': self.reason,
         }  # fmt: skip
-        if self.details:
+        if self.details is not None:
             status['details'] = self.details
         status['code'] = self.code
         return status

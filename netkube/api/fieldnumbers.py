@@ -68,6 +68,12 @@ _NUMBERS = {
         'schedule=1 startingDeadlineSeconds=2 concurrencyPolicy=3 suspend=4 jobTemplate=5 '
         'successfulJobsHistoryLimit=6 failedJobsHistoryLimit=7 timeZone=8',
     'batch.v1.CronJobStatus': 'active=1 lastScheduleTime=4 lastSuccessfulTime=5',
+    'certificates.v1.CertificateSigningRequest': 'metadata=1 spec=2 status=3',
+    'certificates.v1.CertificateSigningRequestCondition':
+        'type=1 reason=2 message=3 lastUpdateTime=4 lastTransitionTime=5 status=6',
+    'certificates.v1.CertificateSigningRequestSpec':
+        'request=1 username=2 uid=3 groups=4 usages=5 extra=6 signerName=7 expirationSeconds=8',
+    'certificates.v1.CertificateSigningRequestStatus': 'conditions=1 certificate=2',
     'batch.v1.Job': 'metadata=1 spec=2 status=3',
     'batch.v1.JobSpec':
         'parallelism=1 completions=2 activeDeadlineSeconds=3 selector=4 manualSelector=5 template=6 backoffLimit=7 '

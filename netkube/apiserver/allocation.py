@@ -141,7 +141,7 @@ class ServiceAllocator:
     def _shared_port(ports: Sequence[Object], port: Object) -> int | None:
         """The nodePort of the same port number under another protocol: DNS, HTTP/3."""
         for other in ports:
-            same = other['port'] == port['port'] and other.get('protocol') != port.get('protocol')
+            same = other.get('port') == port.get('port') and other.get('protocol') != port.get('protocol')
             if other is not port and same and other.get('nodePort'):
                 return other['nodePort']
         return None

@@ -17,6 +17,7 @@ from netkube.api.meta import Object
 from netkube.api.resources import Resource
 from netkube.apiserver import subresources
 from netkube.apiserver.fieldvalidation import YAML_TYPES, check_fields, duplicates
+from netkube.apiserver.nesting import check_aliases, check_depth, too_deep
 from netkube.apiserver.registry import decode_body
 from netkube.apiserver.request import Request, Target
 from netkube.apiserver.storage import decode
@@ -52,9 +53,13 @@ def parse(body: bytes, media_type: str, kind: str) -> Any:
     """ApiError 400 with what the parser says, 415 for a type that is not known."""
     if media_type == 'application/json':
         try:
-            return decode(body)
+            value = decode(body)
+        except RecursionError:
+            raise too_deep() from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise unrecognized(kind, f"couldn't get version/kind; json parse error: {error}", body) from None
+        check_depth(value, body)
+        return value
     if media_type in YAML_TYPES:
         return parse_yaml(body, kind)
     if media_type == protobuf.MEDIA_TYPE:
@@ -70,10 +75,14 @@ def parse_yaml(body: bytes, kind: str) -> Any:
     import yaml
 
     try:
-        return yaml.load(body, yaml_loader())
+        value = yaml.load(body, yaml_loader())
+    except RecursionError:
+        raise too_deep() from None
     except yaml.YAMLError as error:
         text = ' '.join(str(error).split())
         raise unrecognized(kind, f"couldn't get version/kind; json parse error: {text}", body) from None
+    check_aliases(value, body)
+    return value
 
 
 @functools.cache
@@ -94,14 +103,20 @@ def yaml_loader() -> type:
 def parse_configuration(body: bytes) -> Any:
     """What is applied: YAML, which most clients write as JSON. ApiError 400."""
     if body[:1] == b'{':
-        with suppress(msgspec.DecodeError, UnicodeDecodeError):
-            return decode(body)
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            value = decode(body)
+            check_depth(value, body)
+            return value
     import yaml
 
     try:
-        return yaml.load(body, yaml_loader())
+        value = yaml.load(body, yaml_loader())
+    except RecursionError:
+        raise too_deep() from None
     except yaml.YAMLError as error:
         raise bad_request(f'error decoding YAML: {" ".join(str(error).split())}') from None
+    check_aliases(value, body)
+    return value
 
 
 def parse_protobuf(body: bytes, kind: str) -> Any:

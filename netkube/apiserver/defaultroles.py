@@ -34,6 +34,13 @@ _REVIEWS: tuple[Row, ...] = (
     ('authorization.k8s.io', 'subjectaccessreviews', 'create'),
 )
 
+_CERTIFICATES = 'certificates.k8s.io'
+_SIGNERS = {  # the role's name -> whose requests it may approve
+    'kube-apiserver-client-approver': 'kube-apiserver-client',
+    'kube-apiserver-client-kubelet-approver': 'kube-apiserver-client-kubelet',
+    'kubelet-serving-approver': 'kubelet-serving', 'legacy-unknown-approver': 'legacy-unknown',
+}  # fmt: skip
+
 CLUSTER_ROLES: dict[str, tuple[Row, ...]] = {
     'cluster-admin': (('*', '*', '*'), ('', '*', '*')),
     'system:aggregate-to-admin': (
@@ -73,6 +80,10 @@ CLUSTER_ROLES: dict[str, tuple[Row, ...]] = {
         ('authorization.k8s.io', 'selfsubjectaccessreviews selfsubjectrulesreviews', 'create'),
         ('authentication.k8s.io', 'selfsubjectreviews', 'create'),
     ),
+    **{f'system:{_CERTIFICATES}:certificatesigningrequests:{kind}':
+       ((_CERTIFICATES, f'certificatesigningrequests/{kind}', 'create'),) for kind in ('nodeclient', 'selfnodeclient')},
+    **{f'system:{_CERTIFICATES}:{role}': ((_CERTIFICATES, 'signers', 'approve', f'kubernetes.io/{signer}'),)
+       for role, signer in _SIGNERS.items()},
     'system:discovery': (('', f'/api /api/* /apis /apis/* /openapi /openapi/* {_HEALTH}', 'get'),),
     'system:public-info-viewer': (('', _HEALTH, 'get'),),
     'system:service-account-issuer-discovery': (('', '/.well-known/openid-configuration /openid/v1/jwks', 'get'),),

@@ -10,6 +10,7 @@ from netkube.api.errors import bad_request, unsupported_media_type
 from netkube.api.meta import Object
 from netkube.api.patch import json_patch, merge_patch, strategic_merge_patch
 from netkube.api.resources import CustomResource, Resource
+from netkube.apiserver.nesting import check_depth
 from netkube.client.interface import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
 
 Apply = Callable[[Resource, Object, Any], Any]
@@ -41,6 +42,8 @@ def patched(resource: Resource, obj: Object, patch: Any, content_type: str) -> O
     """The object after the patch, a new one. ApiError 400, 415, 422."""
     check_patch_type(resource, content_type)
     result = PATCHES[content_type](resource, obj, patch)
+    if content_type == JSON_PATCH:  # its paths may lead deeper than it is itself
+        check_depth(result)
     if not isinstance(result, dict) or not isinstance(result.get('metadata'), dict):
         raise bad_request(f'cannot restore struct from: {type(result).__name__}')
     check_identity(resource, obj, result)

@@ -5,6 +5,7 @@ k8s.io/apiserver/pkg/endpoints/request RequestInfo.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -17,6 +18,7 @@ from netkube.apiserver.served import Served
 from netkube.apiserver.user import User
 
 MAX_BODY = 3 << 20  # bytes, as kube-apiserver
+BODY_SECONDS = 60  # as kube-apiserver's --request-timeout
 CONNECT = ('exec', 'attach', 'portforward', 'proxy')
 
 Receive = Callable[[], Awaitable[Any]]
@@ -108,7 +110,15 @@ class Request(msgspec.Struct):
         return 'All' in values
 
     async def body(self) -> bytes:
-        """All of it. ApiError 413 when it is too long."""
+        """All of it. ApiError 413 when it is too long, 408 when it does not come."""
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._body()
+        except TimeoutError:
+            why = 'Timeout: request did not complete within the allotted timeout'
+            raise ApiError(408, 'Timeout', why) from None
+
+    async def _body(self) -> bytes:
         parts, size, more = [], 0, True
         while more:
             message = await self.receive()

@@ -14,6 +14,7 @@ JSON = b'application/json'
 TEXT = b'text/plain; charset=utf-8'
 
 Headers = tuple[tuple[bytes, bytes], ...]
+CLOSE: Headers = ((b'connection', b'close'),)
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -40,7 +41,8 @@ def json_response(value: Any, code: int = 200) -> Response:
 
 
 def error_response(error: ApiError) -> Response:
-    return json_response(error.status(), error.code)
+    hang_up = CLOSE if error.code == 408 else ()  # the rest of the request may still come
+    return Response(encode(error.status()), error.code, headers=hang_up)
 
 
 def warning_headers(warnings: tuple[str, ...]) -> Headers:

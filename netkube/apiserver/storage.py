@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from netkube.api.conversion import from_stored, is_converted
-from netkube.api.errors import already_exists, not_found
+from netkube.api.errors import ApiError, already_exists, not_found
 from netkube.api.managedfields.times import differ_in_times_only
 from netkube.api.meta import Object, utc_now
 from netkube.api.resources import (
@@ -32,6 +32,8 @@ from netkube.apiserver.ipaddresses import IPAddresses
 from netkube.apiserver.rbac import RoleIndex
 from netkube.apiserver.served import Served
 from netkube.store.store import Entry, Store
+
+MAX_OBJECT = 3 << 19  # bytes, etcd's --max-request-bytes
 
 encode = msgspec.json.Encoder().encode
 decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
@@ -121,7 +123,8 @@ class Storage:
         obj = _in_stored_version(resource, obj)
         if dry_run:
             return Entry(where, 0, encode(obj), obj)
-        entry = self.store.create(where, self._stamped(obj), None if where.startswith(_RARELY_READ) else obj)
+        kept = None if where.startswith(_RARELY_READ) else obj
+        entry = self.store.create(where, _fitting(self._stamped(obj)), kept)
         self._changed(resource, None, obj)
         return entry
 
@@ -132,7 +135,7 @@ class Storage:
             return current
         if dry_run:
             return Entry(current.key, 0, encode(obj), obj)
-        entry = self.store.update(current.key, self._stamped(obj), current.revision, obj)
+        entry = self.store.update(current.key, _fitting(self._stamped(obj)), current.revision, obj)
         self._changed(resource, old, obj)
         return entry
 
@@ -171,3 +174,10 @@ def _in_stored_version(resource: Resource, obj: Object) -> Object:
         stored: Object = resource.definition.stored(obj)
         return stored
     return obj
+
+
+def _fitting(value: bytes) -> bytes:
+    """``value``; ApiError 413 when etcd would not take it."""
+    if len(value) > MAX_OBJECT:
+        raise ApiError(413, 'RequestEntityTooLarge', f'etcdserver: request is too large: limit is {MAX_OBJECT}')
+    return value

@@ -8,6 +8,7 @@ import click
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object
+from netkube.api.resources import SERVED
 from netkube.api.threeway import LAST_APPLIED, last_applied, three_way_merge, with_last_applied
 from netkube.cli import manifests
 from netkube.cli.connection import Connection
@@ -41,9 +42,11 @@ def apply(
     connection = ensure_running(settings)
     applied: list[tuple[Document, Object]] = []
     failed = False
-    for entry in entries:
-        if isinstance(entry, ManifestError):
-            click.echo(f'error: {entry}', err=True)
+    for read in entries:
+        try:
+            entry = manifests.resolved(connection, read)
+        except ManifestError as error:
+            click.echo(f'error: {error}', err=True)
             failed = True
             continue
         try:
@@ -97,7 +100,9 @@ def _change(
 ) -> tuple[Object, str]:
     from netkube.api import schema
 
-    wanted = three_way_merge(last_applied(current), modified, current, schema.definition(document.resource))
+    # A kind of one's own has no merge keys: kubectl, too, replaces its lists whole.
+    struct = schema.definition(document.resource) if document.resource in SERVED else None
+    wanted = three_way_merge(last_applied(current), modified, current, struct)
     if _same(wanted, current):
         return current, 'unchanged'
     path = document.resource.path(current['metadata'].get('namespace', ''), current['metadata']['name'])

@@ -10,7 +10,7 @@ import click
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object
-from netkube.api.resources import NAMESPACES, Resource
+from netkube.api.resources import CUSTOMRESOURCEDEFINITIONS, NAMESPACES, Resource
 from netkube.cli import manifests
 from netkube.cli.connection import Connection
 from netkube.cli.manifests import ManifestError
@@ -59,7 +59,7 @@ def delete(
     connection = settings.connect()
     failed = False
     if filenames:
-        doomed, failed = _of_manifests(filenames, recursive, settings)
+        doomed, failed = _of_manifests(connection, filenames, recursive, settings)
     else:
         doomed = _of_targets(connection, targets, settings, selector, everything, all_namespaces)
     options = _options(1 if now else 0 if force and grace_period < 0 else grace_period, cascade)
@@ -69,7 +69,7 @@ def delete(
         try:
             gone.append((item, _delete(connection, item, options)))
         except ApiError as error:
-            if error.code != 404 or not (ignore_not_found or _went_with_its_namespace(item, gone)):
+            if error.code != 404 or not (ignore_not_found or _went_with_what_held_it(item, gone)):
                 click.echo(refusal(error), err=True)
                 failed = True
                 continue
@@ -91,9 +91,10 @@ def _delete(connection: Connection, item: Doomed, options: Object) -> str:
     return answer.get('metadata', {}).get('uid') or answer.get('details', {}).get('uid', '')
 
 
-def _went_with_its_namespace(item: Doomed, gone: list[tuple[Doomed, str]]) -> bool:
-    """A manifest names the namespace first; what is in it may be gone before it is its turn."""
-    return any(resource is NAMESPACES and name == item[1] for (resource, _, name), _ in gone)
+def _went_with_what_held_it(item: Doomed, gone: list[tuple[Doomed, str]]) -> bool:
+    """A manifest names the namespace, or the kind's definition, first; what is in it may be gone before its turn."""
+    holders = {(NAMESPACES, item[1]), (CUSTOMRESOURCEDEFINITIONS, item[0].group_resource)}
+    return any((resource, name) in holders for (resource, _, name), _ in gone)
 
 
 def _sentence(resource: Resource, namespace: str, name: str, verb: str, output: str) -> str:
@@ -112,12 +113,16 @@ def _options(grace_period: int, cascade: str) -> Object:
     return options
 
 
-def _of_manifests(filenames: tuple[str, ...], recursive: bool, settings: Settings) -> tuple[list[Doomed], bool]:
+def _of_manifests(
+    connection: Connection, filenames: tuple[str, ...], recursive: bool, settings: Settings
+) -> tuple[list[Doomed], bool]:
     doomed: list[Doomed] = []
     failed = False
-    for entry in manifests.read(filenames, recursive):
-        if isinstance(entry, ManifestError):
-            click.echo(f'error: {entry}', err=True)
+    for read in manifests.read(filenames, recursive):
+        try:
+            entry = manifests.resolved(connection, read)
+        except ManifestError as error:
+            click.echo(f'error: {error}', err=True)
             failed = True
             continue
         metadata = entry.object['metadata']
@@ -129,7 +134,7 @@ def _of_manifests(filenames: tuple[str, ...], recursive: bool, settings: Setting
 def _of_targets(
     connection: Connection, words: tuple[str, ...], settings: Settings, selector: str, everything: bool, anywhere: bool
 ) -> list[Doomed]:
-    targets = parse_targets(words)
+    targets = parse_targets(words, connection)
     named = [(t.resource, settings.in_namespace if t.resource.namespaced else '', t.name) for t in targets if t.name]
     if named:
         if selector or everything:

@@ -35,7 +35,7 @@ def describe(
     connection = settings.connect()
     namespace = '' if all_namespaces else settings.in_namespace
     texts, failed = [], False
-    for target in parse_targets(targets):
+    for target in parse_targets(targets, connection):
         try:
             for obj in _objects(connection, target, namespace, selector):
                 if target.resource is resources.SERVICES:

@@ -13,7 +13,7 @@ from netkube.api.meta import Object
 from netkube.cli.connection import JSON, TABLE, Connection
 from netkube.cli.output import as_list, check_format, dump, qualified_name, refusal, table, without_managed_fields
 from netkube.cli.settings import Settings, common_options
-from netkube.cli.targets import Target, parse_targets
+from netkube.cli.targets import Target, need_targets, parse_targets
 
 
 class View(msgspec.Struct, frozen=True):
@@ -62,7 +62,9 @@ def get(
 ) -> None:
     """Show objects as a table, or with -o as wide table, yaml, json or names."""
     check_format(settings.output)
-    wanted = parse_targets(targets)
+    need_targets(targets)
+    connection = settings.connect()
+    wanted = parse_targets(targets, connection)
     if any(target.name for target in wanted) and all_namespaces:
         raise click.ClickException('a resource cannot be retrieved by name across all namespaces')
     selectors = {'labelSelector': selector, 'fieldSelector': field_selector}
@@ -71,7 +73,6 @@ def get(
         settings.in_namespace, settings.output == 'wide', all_namespaces, show_labels, no_headers, several, selectors,
         show_managed_fields,
     )  # fmt: skip
-    connection = settings.connect()
     if watch or watch_only:
         follow(connection, wanted, view, settings.output, watch_only)
     elif settings.output in ('', 'wide'):

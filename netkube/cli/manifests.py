@@ -18,6 +18,7 @@ import yaml
 from netkube.api import resources
 from netkube.api.meta import Object
 from netkube.api.resources import Resource
+from netkube.cli.connection import Connection
 
 Loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 SEPARATOR = re.compile(r'^---(?:[ \t].*)?$', re.MULTILINE)
@@ -34,14 +35,42 @@ class Document(msgspec.Struct, frozen=True):
     object: Object
 
 
-def read(paths: tuple[str, ...], recursive: bool = False) -> Iterator[Document | ManifestError]:
+class Undiscovered(msgspec.Struct, frozen=True):
+    """A document of a kind that the server may know: perhaps by a definition that stands before it."""
+
+    source: str
+    object: Object
+
+
+Entry = Document | Undiscovered | ManifestError
+
+
+def resolved(connection: Connection, entry: Entry) -> Document:
+    """With its resource, which the server is asked for when it is none of the table; ManifestError without one."""
+    if isinstance(entry, ManifestError):
+        raise entry
+    if isinstance(entry, Document):
+        return entry
+    from netkube.cli import discovery
+
+    api_version, kind = entry.object['apiVersion'], entry.object['kind']
+    found = discovery.find_by_kind(connection, api_version, kind)
+    if found is None:
+        raise ManifestError(
+            f'{entry.source}: no matches for kind "{kind}" in version "{api_version}"; '
+            'see which kinds there are with: kubectl api-resources'
+        )
+    return Document(entry.source, found, entry.object)
+
+
+def read(paths: tuple[str, ...], recursive: bool = False) -> Iterator[Entry]:
     """Every document of every file in order, or why it cannot be used."""
     for path in paths:
         for name, text in _texts(path, recursive):
             yield from parse(name, text)
 
 
-def parse(name: str, text: str) -> Iterator[Document | ManifestError]:
+def parse(name: str, text: str) -> Iterator[Entry]:
     for number, (line, part) in enumerate(_split(text), 1):
         source = f'{name}: document {number} (line {line})'
         try:
@@ -58,7 +87,7 @@ def parse(name: str, text: str) -> Iterator[Document | ManifestError]:
             yield from _documents(source, loaded)
 
 
-def _documents(source: str, loaded: object) -> Iterator[Document | ManifestError]:
+def _documents(source: str, loaded: object) -> Iterator[Entry]:
     if not isinstance(loaded, dict):
         yield ManifestError(f'{source}: an object was expected, not {type(loaded).__name__}')
     elif loaded.get('kind') == 'List' and loaded.get('apiVersion') == 'v1':
@@ -69,18 +98,12 @@ def _documents(source: str, loaded: object) -> Iterator[Document | ManifestError
         yield _document(source, loaded)
 
 
-def _document(source: str, obj: Object) -> Document | ManifestError:
+def _document(source: str, obj: Object) -> Entry:
     for field in ('apiVersion', 'kind'):
         if not obj.get(field):
             return ManifestError(f'{source}: error validating data: {field} not set')
         if not isinstance(obj[field], str):
             return ManifestError(f'{source}: error validating data: {field} is no text but {obj[field]!r}')
-    resource = resources.BY_KIND.get((obj['apiVersion'], obj['kind']))
-    if resource is None:
-        return ManifestError(
-            f'{source}: no matches for kind "{obj["kind"]}" in version "{obj["apiVersion"]}"; '
-            'see which kinds there are with: kubectl api-resources'
-        )
     metadata = obj.get('metadata')
     if not isinstance(metadata, dict) or not (metadata.get('name') or metadata.get('generateName')):
         return ManifestError(
@@ -88,7 +111,8 @@ def _document(source: str, obj: Object) -> Document | ManifestError:
         )
     if not isinstance(metadata.get('annotations') or {}, dict):
         return ManifestError(f'{source}: {obj["kind"]}: metadata.annotations: a map was expected')
-    return Document(source, resource, obj)
+    resource = resources.BY_KIND.get((obj['apiVersion'], obj['kind']))
+    return Document(source, resource, obj) if resource else Undiscovered(source, obj)
 
 
 def _split(text: str) -> Iterator[tuple[int, str]]:

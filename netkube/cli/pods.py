@@ -16,7 +16,7 @@ DEFAULT_CONTAINER = 'kubectl.kubernetes.io/default-container'
 def find_pods(connection: Connection, namespace: str, word: str) -> list[Object]:
     """The Pod named, or those of the workload or Service named; ready ones first. ApiError when there is none such."""
     kind, _, name = word.rpartition('/')
-    resource = parse_resource(kind) if kind else resources.PODS
+    resource = parse_resource(kind, connection) if kind else resources.PODS
     obj = connection.get(resource.path(namespace, name))
     if resource is not resources.PODS and not obj.get('spec', {}).get('selector'):
         raise click.ClickException(f'cannot find the pods of a {resource.kind}')

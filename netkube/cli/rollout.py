@@ -46,11 +46,34 @@ def pending_pod(obj: Object) -> str:
     )
 
 
+def pending_definition(obj: Object) -> str:
+    conditions = obj.get('status', {}).get('conditions', ())
+    established = any(c['type'] == 'Established' and c['status'] == 'True' for c in conditions)
+    wrong = next((c['message'] for c in conditions if c['type'] == 'NamesAccepted' and c['status'] == 'False'), '')
+    return '' if established else wrong or 'the definition is not established'
+
+
+def pending_custom(obj: Object) -> str:
+    """By the conventions that kstatus reads: observedGeneration, and condition Ready where there is one."""
+    status = obj.get('status') or {}
+    if status.get('observedGeneration', obj['metadata']['generation']) < obj['metadata']['generation']:
+        return 'its controller has not seen the change'
+    ready = next((c for c in status.get('conditions') or () if c['type'] == 'Ready'), None)
+    return '' if ready is None or ready['status'] == 'True' else ready.get('message') or 'it is not ready'
+
+
+WITH_PODS = (resources.DEPLOYMENTS, resources.REPLICASETS, resources.PODS)
 PENDING: dict[Resource, Callable[[Object], str]] = {
     resources.DEPLOYMENTS: pending_deployment,
     resources.REPLICASETS: pending_replicaset,
     resources.PODS: pending_pod,
+    resources.CUSTOMRESOURCEDEFINITIONS: pending_definition,
 }
+
+
+def pending(resource: Resource) -> Callable[[Object], str] | None:
+    """What says what an object waits for; None for a kind that is ready when it is there."""
+    return PENDING.get(resource) or (pending_custom if resource not in resources.SERVED else None)
 
 
 def wait_ready(connection: Connection, applied: list[tuple[Resource, Object]], timeout: float) -> bool:
@@ -58,7 +81,7 @@ def wait_ready(connection: Connection, applied: list[tuple[Resource, Object]], t
     deadline = time.monotonic() + timeout
     ready = True
     for resource, obj in applied:
-        if resource in PENDING:
+        if pending(resource):
             problem = _wait(connection, resource, obj, deadline)
             if problem:
                 click.echo(f'error: {qualified_name(resource, obj["metadata"]["name"])}: {problem}', err=True)
@@ -69,17 +92,19 @@ def wait_ready(connection: Connection, applied: list[tuple[Resource, Object]], t
 
 def _wait(connection: Connection, resource: Resource, obj: Object, deadline: float) -> str:
     """'' once ready, else what it still waited for at the deadline."""
+    judge = pending(resource)
+    assert judge is not None
     metadata = obj['metadata']
     only = f'metadata.name={metadata["name"]}'
-    path = resource.path(metadata['namespace'])
+    path = resource.path(metadata.get('namespace'))
     listed = connection.get(path, fieldSelector=only)
     if not listed['items']:
         return 'it has been deleted'
-    pending = PENDING[resource](listed['items'][0])
+    waits_for = judge(listed['items'][0])
     version = listed['metadata']['resourceVersion']
-    _progress(metadata['name'], pending)
+    _progress(metadata['name'], waits_for)
     try:
-        if pending:
+        if waits_for:
             seconds = max(deadline - time.monotonic(), 0.001)
             for line in connection.stream(
                 path, timeout=seconds, watch=True, resourceVersion=version, fieldSelector=only
@@ -89,15 +114,15 @@ def _wait(connection: Connection, resource: Resource, obj: Object, deadline: flo
                     raise ApiError.from_status(event['object'])
                 if event['type'] == 'DELETED':
                     return 'it has been deleted'
-                pending = PENDING[resource](event['object'])
-                _progress(metadata['name'], pending)
-                if not pending or time.monotonic() > deadline:
+                waits_for = judge(event['object'])
+                _progress(metadata['name'], waits_for)
+                if not waits_for or time.monotonic() > deadline:
                     break
     except TimeoutError:
         pass
     finally:
         _progress('', '')
-    return pending and f'timed out: {pending}'
+    return waits_for and f'timed out: {waits_for}'
 
 
 def _progress(name: str, pending: str) -> None:
@@ -108,7 +133,7 @@ def _progress(name: str, pending: str) -> None:
 
 def _explain(connection: Connection, resource: Resource, obj: Object) -> None:
     """Which of its containers hold things up, in the kubelet's words."""
-    for pod in pods_of(connection, resource, obj):
+    for pod in pods_of(connection, resource, obj) if resource in WITH_PODS else ():
         for container in pod.get('status', {}).get('containerStatuses', ()):
             waiting = container.get('state', {}).get('waiting')
             if waiting and waiting.get('reason') != 'ContainerCreating':

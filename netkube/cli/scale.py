@@ -21,7 +21,7 @@ def scale(settings: Settings, targets: tuple[str, ...], replicas: int) -> None:
             'The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0'
         )
     connection = settings.connect()
-    for target in parse_targets(targets):
+    for target in parse_targets(targets, connection):
         if not target.name:
             raise click.ClickException('resource(s) were provided, but no name was specified')
         if 'scale' not in target.resource.subresources:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from netkube.cli.rollout import PENDING, wait_ready
+from netkube.cli.rollout import pending, wait_ready
 from netkube.cli.settings import Settings, common_options
 from netkube.cli.targets import parse_targets
 
@@ -16,12 +16,14 @@ from netkube.cli.targets import parse_targets
 @click.option('--timeout', default=300.0, show_default=True, help='In seconds.')
 @common_options(output=False)
 def wait(settings: Settings, targets: tuple[str, ...], timeout: float) -> None:
-    """Return when Deployments have rolled out and Pods are ready; exit 1, with the reason, when they do not."""
-    wanted = parse_targets(targets)
-    for target in wanted:
-        if target.resource not in PENDING or not target.name:
-            raise click.ClickException('name Deployments, ReplicaSets or Pods, for example: deploy/web')
+    """Return when all are ready, Deployments when they have rolled out; exit 1, with the reason, when they are not."""
     connection = settings.connect()
+    wanted = parse_targets(targets, connection)
+    for target in wanted:
+        if not pending(target.resource) or not target.name:
+            raise click.ClickException(
+                'name Deployments, ReplicaSets, Pods or objects of a kind of your own, for example: deploy/web'
+            )
     found = [(t.resource, connection.get(t.resource.path(settings.in_namespace, t.name))) for t in wanted]
     if not wait_ready(connection, found, timeout):
         sys.exit(1)

@@ -66,10 +66,18 @@ class Cluster:
     def kubectl(self, *words: str, stdin: str = '') -> str:
         """What the real ``kubectl WORDS`` prints; CommandError when it fails."""
         command = [str(tool('kubectl')), '--kubeconfig', self('kubeconfig').strip(), *words]
-        done = subprocess.run(command, input=stdin, text=True, capture_output=True, timeout=PATIENCE)
+        done = subprocess.run(
+            command, env=self.clients, input=stdin, text=True, capture_output=True, timeout=PATIENCE
+        )
         if done.returncode:
             raise CommandError(f'kubectl {" ".join(words)}: exit code {done.returncode}\n{done.stdout}{done.stderr}')
         return done.stdout
+
+    @property
+    def clients(self) -> dict[str, str]:
+        """What kubectl and helm run with; their cache is this cluster's own, because others have its address."""
+        cache = str(Path(self.state_dir).with_name('cache'))
+        return {**self.environment, 'KUBECONFIG': self('kubeconfig').strip(), 'KUBECACHEDIR': cache}
 
     def apply(self, *objects: Object, wait: bool = True) -> str:
         """Apply the objects and return when they are ready."""

@@ -246,3 +246,9 @@ async def test_the_balancers_status_goes_with_the_type(single):
     assert made['status']['loadBalancer']['ingress'] == [{'ip': '10.244.224.1', 'ipMode': 'VIP'}]
     changed = await single.patch(SERVICES, 'default', 'web', {'spec': {'type': 'ClusterIP'}})
     assert changed['status'] == {'loadBalancer': {}}
+
+
+async def test_a_port_without_a_number_is_refused(single):
+    with pytest.raises(ApiError) as refused:
+        await create(single, ports=({'name': 'a'}, {'name': 'b', 'port': 80}), type='NodePort')
+    assert 'spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive' in refused.value.message

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ def kubectl(shop: Cluster, *words: str, stdin: str = '', **environment: str) -> 
     """With the exit code and stderr, which ``shop.kubectl`` keeps to itself."""
     command = [str(tool('kubectl')), '--kubeconfig', shop('kubeconfig').strip(), *words]
     return subprocess.run(
-        command, input=stdin, text=True, capture_output=True, timeout=60, env={**os.environ, **environment}
+        command, input=stdin, text=True, capture_output=True, timeout=60, env={**shop.clients, **environment}
     )
 
 

@@ -13,13 +13,14 @@ from netkube.runtime.session import STDERR, STDOUT, ExecSession
 from netkube.testing import eventually
 
 
-async def read_until(session: ExecSession, text: bytes, stream: int = STDOUT) -> None:
-    seen = b''
+async def read_until(session: ExecSession, text: bytes, errors: bytes = b'') -> None:
+    """Until both streams, whichever is first, have shown that."""
+    seen = {STDOUT: b'', STDERR: b''}
     async with asyncio.timeout(10):
-        while text not in seen:
+        while text not in seen[STDOUT] or errors not in seen[STDERR]:
             output = await session.read()
             assert output, f'ended with {seen!r}'
-            seen += output[1] if output[0] == stream else b''
+            seen[output[0]] += output[1]
 
 
 async def test_output_goes_to_the_log_and_to_every_client(pods: Pods) -> None:
@@ -27,8 +28,7 @@ async def test_output_goes_to_the_log_and_to_every_client(pods: Pods) -> None:
     first, second = await pods.client.attach(id, stdin=True), await pods.client.attach(id)
     await first.write_stdin(b'go\n')
     for session in (first, second):
-        await read_until(session, b'out\n')
-        await read_until(session, b'err\n', STDERR)
+        await read_until(session, b'out\n', b'err\n')
     await first.write_stdin(b'go\n')
     assert await second.read() is None
     assert await second.exit_code() == 0
