@@ -71,7 +71,8 @@ def find_service(frontend: Frontend) -> Finding:
     facts = {'address': frontend.address, 'port': frontend.number, 'protocol': frontend.protocol, 'how': frontend.how}
     if service is None:
         if frontend.how in NOWHERE:
-            advice = f'no {NOWHERE[frontend.how]} has the address {frontend.address}: it is unused, or of one that was deleted'
+            who = NOWHERE[frontend.how]
+            advice = f'no {who} has the address {frontend.address}: it is unused, or of one that was deleted'
             return Finding(STEP, False, f'{frontend.address} is an {frontend.how}', (), advice, facts)
         return Finding(STEP, None, f'no Service: {frontend.address} is {frontend.how}', facts=facts)
     facts |= {'service': service.label, 'type': service.kind}

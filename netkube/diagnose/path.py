@@ -157,7 +157,7 @@ def _by_proxy(flow: Flow, cut: Hop, rule: RuleText) -> str:
     if 'ct state' in rule.text:
         return f'the packet to {at} fits no connection (conntrack: invalid), and is dropped'
     if '@sources' in rule.text:
-        return f'loadBalancerSourceRanges of its Service do not have the client {flow.source}, so {at} drops its packets'
+        return f'loadBalancerSourceRanges of its Service do not have the client {flow.source}: {at} drops its packets'
     return f'{at} is dropped by the Node: no Service has that address, or its endpoints are on other Nodes only'
 
 
