@@ -79,8 +79,8 @@ def setting_of(name: str):  # noqa: ANN201 - what it makes is imported late
         domain=found.domain,
         node_netns=found.node_netns,
         pod_netns_prefix=found.pod_netns_prefix,
-        pod_cidr=found.pod_cidr,
-        service_cidr=found.service_cidr,
+        pod_cidrs=tuple(str(plan.pod_cidr) for plan in found.plans),
+        load_balancer_cidrs=tuple(str(plan.load_balancer_cidr) for plan in found.plans),
     )
 
 

@@ -31,7 +31,11 @@ class Frontend(msgspec.Struct, frozen=True):
         return self.service is not None and self.service.headless
 
 
-NOWHERE = ('unused address of the Service range', 'unused address of the Pod range')
+NOWHERE = {  # what an address may be that nobody has: who it is for
+    'unused address of the Service range': 'Service',
+    "unused address of the load balancers' range": 'Service',
+    'unused address of the Pod range': 'Pod',
+}
 
 
 def find_frontend(
@@ -67,8 +71,8 @@ def find_service(frontend: Frontend) -> Finding:
     facts = {'address': frontend.address, 'port': frontend.number, 'protocol': frontend.protocol, 'how': frontend.how}
     if service is None:
         if frontend.how in NOWHERE:
-            kind = 'Service' if 'Service' in frontend.how else 'Pod'
-            advice = f'no {kind} has the address {frontend.address}: it is unused, or of one that was deleted'
+            who = NOWHERE[frontend.how]
+            advice = f'no {who} has the address {frontend.address}: it is unused, or of one that was deleted'
             return Finding(STEP, False, f'{frontend.address} is an {frontend.how}', (), advice, facts)
         return Finding(STEP, None, f'no Service: {frontend.address} is {frontend.how}', facts=facts)
     facts |= {'service': service.label, 'type': service.kind}

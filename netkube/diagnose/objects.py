@@ -230,6 +230,11 @@ class Cluster:
         nodes = self._api.get(resources.NODES.path())['items']
         return [item['address'] for node in nodes for item in node['status'].get('addresses') or ()]
 
+    def service_cidrs(self) -> list[str]:
+        """Of all ServiceCIDRs: more of them may come while the cluster runs."""
+        found = self._api.get(resources.SERVICECIDRS.path())['items']
+        return [cidr for one in found for cidr in one['spec'].get('cidrs') or ()]
+
     def last_probe_failure(self, pod: Pod) -> str:
         """The newest word of a probe that failed; '' if none did."""
         selector = f'involvedObject.name={pod.name},involvedObject.uid={pod.uid},reason=Unhealthy'

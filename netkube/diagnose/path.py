@@ -156,6 +156,8 @@ def _by_proxy(flow: Flow, cut: Hop, rule: RuleText) -> str:
         return f'{at} is refused by the Node, as no endpoint of its Service is ready for it'
     if 'ct state' in rule.text:
         return f'the packet to {at} fits no connection (conntrack: invalid), and is dropped'
+    if '@sources' in rule.text:
+        return f'loadBalancerSourceRanges of its Service do not have the client {flow.source}: {at} drops its packets'
     return f'{at} is dropped by the Node: no Service has that address, or its endpoints are on other Nodes only'
 
 

@@ -17,13 +17,13 @@ from netkube.network.namespaces import inside, opened
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """Of a cluster on this machine; the ranges may be several, with commas."""
+    """Of a cluster on this machine; the ranges of each of its families."""
 
     domain: str
     node_netns: str
     pod_netns_prefix: str
-    pod_cidr: str
-    service_cidr: str
+    pod_cidrs: tuple[str, ...]
+    load_balancer_cidrs: tuple[str, ...]
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -53,9 +53,14 @@ def find_place(setting: Setting, cluster: Cluster, address: str) -> Place:
         return Place('the Node', setting.node_netns, True)
     if is_local(None, address):
         return Place('this machine', None, True)
-    for range_name, cidr in (('Service', setting.service_cidr), ('Pod', setting.pod_cidr)):
-        if any(_contains(part, address) for part in cidr.split(',')):
-            return Place(f'unused address of the {range_name} range')
+    ranges = (
+        ('the Service range', cluster.service_cidrs()),
+        ("the load balancers' range", setting.load_balancer_cidrs),
+        ('the Pod range', setting.pod_cidrs),
+    )
+    for whose, cidrs in ranges:
+        if any(_contains(cidr, address) for cidr in cidrs):
+            return Place(f'unused address of {whose}')
     return Place('outside of the cluster')
 
 
@@ -100,4 +105,4 @@ def _cgroup(pid: int) -> str:
 
 
 def _contains(cidr: str, address: str) -> bool:
-    return bool(cidr) and ip_address(address) in ip_network(cidr)
+    return ip_address(address) in ip_network(cidr)

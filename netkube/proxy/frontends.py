@@ -27,6 +27,7 @@ PROTOCOLS = {'TCP': 'tcp', 'UDP': 'udp', 'SCTP': 'sctp'}
 DEFAULT_AFFINITY_SECONDS = 10800  # core/v1 DefaultClientIPServiceAffinitySeconds
 PROXY_NAME_LABEL = 'service.kubernetes.io/service-proxy-name'  # somebody else serves this Service
 SERVICE_NAME_LABEL = 'kubernetes.io/service-name'
+RANGES_ANNOTATION = 'service.beta.kubernetes.io/load-balancer-source-ranges'  # the field's beta spelling
 SERVED_TYPES = ('ClusterIP', 'NodePort', 'LoadBalancer')
 
 
@@ -116,17 +117,21 @@ def _add_port(
     rules.frontends.update(dict.fromkeys(external, everywhere))
     if spec.get('externalTrafficPolicy') == 'Local' and (here := local_backends(candidates, affinity)) != everywhere:
         rules.outside.update(dict.fromkeys(external, here))
-    if (allowed := source_ranges(spec, family)) is not None:
+    if (allowed := source_ranges(service, family)) is not None:
         balanced = map(frontend, _balanced_addresses(service, family))
         rules.sources.update(dict.fromkeys(balanced, allowed))
 
 
-def source_ranges(spec: Object, family: str) -> tuple[str, ...] | None:
+def source_ranges(service: Object, family: str) -> tuple[str, ...] | None:
     """The clients that loadBalancerSourceRanges lets in, without overlaps; None: everybody.
 
-    Ranges of the other family only let nobody of this one in. (kube-proxy lets everybody in then.)
+    Where the field is empty the annotation counts: not for kube-proxy, but for load balancers (cloud-provider's
+    GetLoadBalancerSourceRanges), which this Node is, too. Ranges of the other family only let nobody of this one in.
+    (kube-proxy lets everybody in then.)
     """
-    ranges = [ip_network(text.strip(), strict=False) for text in spec.get('loadBalancerSourceRanges') or ()]
+    annotated = (service['metadata'].get('annotations') or {}).get(RANGES_ANNOTATION, '').strip()
+    texts = service['spec'].get('loadBalancerSourceRanges') or (annotated.split(',') if annotated else ())
+    ranges = [ip_network(text.strip(), strict=False) for text in texts]
     if not ranges:
         return None
     own = collapse_addresses([r for r in ranges if f'IPv{r.version}' == family])  # type: ignore[type-var]

@@ -49,7 +49,12 @@ def test_down_leaves_nothing_of_ipv6_either(own, family, killed):
     before = machine_state(marked(own))
     own.options = ('--ip-family', family)
     own.up()
-    own.apply(pod('one', container('sleep', 'infinity')))
+    own.apply(
+        pod('one', container('sleep', 'infinity')),
+        service('one', 80, type='LoadBalancer', externalIPs=['2001:db8::7'], ipFamilyPolicy='PreferDualStack'),
+        {'apiVersion': 'networking.k8s.io/v1', 'kind': 'NetworkPolicy', 'metadata': {'name': 'deny'},
+         'spec': {'podSelector': {}, 'policyTypes': ['Ingress', 'Egress']}},
+    )  # fmt: skip
     own.apply({'apiVersion': 'networking.k8s.io/v1', 'kind': 'ServiceCIDR', 'metadata': {'name': 'more'},
                'spec': {'cidrs': ['fd00:77::/112']}})  # fmt: skip
     assert sysctl.read(SWITCHES['IPv6']) == '1'

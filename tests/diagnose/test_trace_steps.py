@@ -331,6 +331,7 @@ class TestWay:
             ),
             ('netkube', 'reject with tcp reset', 'no endpoint of its Service is ready'),
             ('netkube', 'ct state invalid drop', 'fits no connection'),
+            ('netkube', 'ip daddr @guarded ip saddr != @sources drop', 'loadBalancerSourceRanges of its Service'),
             (
                 'ufw',
                 'tcp dport 80 drop',

@@ -8,7 +8,14 @@ import pytest
 
 from netkube.api.meta import Object
 from netkube.proxy.endpoints import Backends, Endpoint, Place
-from netkube.proxy.frontends import NOTHING, Frontend, service_key_of_slice, service_rules, source_ranges
+from netkube.proxy.frontends import (
+    NOTHING,
+    RANGES_ANNOTATION,
+    Frontend,
+    service_key_of_slice,
+    service_rules,
+    source_ranges,
+)
 
 VIP = '10.96.0.7'
 WEB = Frontend(VIP, 'tcp', 80)
@@ -202,5 +209,13 @@ def test_each_family_has_its_own_frontends_and_endpoints() -> None:
     ],
 )
 def test_source_ranges(ranges: list[str], ipv4: tuple | None, ipv6: tuple | None) -> None:
-    spec = {'loadBalancerSourceRanges': ranges}
-    assert (source_ranges(spec, 'IPv4'), source_ranges(spec, 'IPv6')) == (ipv4, ipv6)
+    field = {'metadata': {}, 'spec': {'loadBalancerSourceRanges': ranges}}
+    annotation = {'metadata': {'annotations': {RANGES_ANNOTATION: ', '.join(ranges)}}, 'spec': {}}
+    for given in (field, annotation):
+        assert (source_ranges(given, 'IPv4'), source_ranges(given, 'IPv6')) == (ipv4, ipv6)
+
+
+def test_the_field_comes_before_the_annotation() -> None:
+    metadata = {'annotations': {RANGES_ANNOTATION: '10.0.0.0/8'}}
+    given = {'metadata': metadata, 'spec': {'loadBalancerSourceRanges': ['192.0.2.0/24']}}
+    assert source_ranges(given, 'IPv4') == ('192.0.2.0/24',)
