@@ -14,12 +14,11 @@ from netkube.api.errors import ApiError
 from netkube.api.meta import Object, parse_timestamp, utc_now
 from netkube.api.resources import Resource
 from netkube.cli.connection import Connection
+from netkube.cli.describedlines import NONE, Line, condition_lines, mapping_lines, selector_text
+from netkube.cli.describedpods import container_lines, pod_lines
 from netkube.cli.output import dump, refusal, table
 from netkube.cli.settings import Settings, common_options
 from netkube.cli.targets import Target, parse_targets
-
-Line = tuple[int, str, str]  # level of indentation, label, value
-NONE = '<none>'
 
 
 @click.command()
@@ -113,14 +112,6 @@ def _event_age(event: Object, now: datetime) -> str:
     )
 
 
-def _map(label: str, values: Object | None, separator: str = '=') -> Iterator[Line]:
-    """The first entry beside the label, the others below it."""
-    entries = [f'{key}{separator}{value}' for key, value in sorted((values or {}).items())] or [NONE]
-    yield 0, label, entries[0]
-    for entry in entries[1:]:
-        yield 0, '', entry
-
-
 def _metadata(resource: Resource, obj: Object) -> Iterator[Line]:
     metadata = obj['metadata']
     yield 0, 'Name', metadata['name']
@@ -131,8 +122,8 @@ def _metadata(resource: Resource, obj: Object) -> Iterator[Line]:
         for key, value in (metadata.get('annotations') or {}).items()
         if not key.endswith('/last-applied-configuration')
     }
-    yield from _map('Labels', metadata.get('labels'))
-    yield from _map('Annotations', annotations, ': ')
+    yield from mapping_lines('Labels', metadata.get('labels'))
+    yield from mapping_lines('Annotations', annotations, ': ')
     if 'deletionTimestamp' in metadata:
         yield 0, 'Status', f'Terminating (since {metadata["deletionTimestamp"]})'
     for reference in metadata.get('ownerReferences') or ():
@@ -140,146 +131,9 @@ def _metadata(resource: Resource, obj: Object) -> Iterator[Line]:
             yield 0, 'Controlled By', f'{reference["kind"]}/{reference["name"]}'
 
 
-def _selector(selector: Object | None) -> str:
-    if not selector:
-        return NONE
-    labels = selector.get('matchLabels', {}) if {'matchLabels', 'matchExpressions'} & set(selector) else selector
-    parts = [f'{key}={value}' for key, value in sorted(labels.items())]
-    for rule in selector.get('matchExpressions') or ():
-        parts.append(f'{rule["key"]} {rule["operator"].lower()} ({",".join(rule.get("values") or ())})')
-    return ','.join(parts)
-
-
-def _conditions(status: Object) -> Iterator[Line]:
-    conditions = status.get('conditions')
-    if conditions:
-        yield 0, 'Conditions', ''
-        rows = [(c['type'], c['status'], c.get('reason', '')) for c in conditions]
-        for line in table(('Type', 'Status', 'Reason'), rows).splitlines():
-            yield 1, '', line
-
-
-def _pod(obj: Object) -> Iterator[Line]:
-    spec, status = obj['spec'], obj.get('status', {})
-    yield 0, 'Service Account', spec.get('serviceAccountName', NONE)
-    yield (
-        0,
-        'Node',
-        f'{spec.get("nodeName", NONE)}/{status["hostIP"]}' if 'hostIP' in status else spec.get('nodeName', NONE),
-    )
-    yield 0, 'Start Time', status.get('startTime', NONE)
-    yield 0, 'Status', status.get('phase', 'Unknown')
-    for key in ('reason', 'message'):
-        if status.get(key):
-            yield 0, key.capitalize(), status[key]
-    yield 0, 'IP', status.get('podIP', NONE)
-    yield 0, 'IPs', ','.join(one['ip'] for one in status.get('podIPs') or ()) or NONE
-    states = {s['name']: s for s in [*status.get('initContainerStatuses', ()), *status.get('containerStatuses', ())]}
-    for title, containers in (('Init Containers', spec.get('initContainers')), ('Containers', spec['containers'])):
-        if containers:
-            yield 0, title, ''
-            for container in containers:
-                yield from _container(container, states.get(container['name'], {}))
-    yield from _conditions(status)
-    yield from _volumes(spec)
-    yield 0, 'QoS Class', status.get('qosClass', NONE)
-    yield from _map('Node-Selectors', spec.get('nodeSelector'))
-    tolerations = [_toleration(each) for each in spec.get('tolerations') or ()] or [NONE]
-    yield 0, 'Tolerations', tolerations[0]
-    for each in tolerations[1:]:
-        yield 0, '', each
-
-
-def _toleration(each: Object) -> str:
-    text = each.get('key', '') + (f'={each["value"]}' if each.get('value') else '')
-    text += f':{each["effect"]}' if each.get('effect') else ''
-    text += ' op=Exists' if each.get('operator') == 'Exists' else ''
-    return text + (f' for {each["tolerationSeconds"]}s' if 'tolerationSeconds' in each else '')
-
-
-def _container(container: Object, state: Object) -> Iterator[Line]:
-    yield 1, container['name'], ''
-    yield 2, 'Container ID', state.get('containerID', '')
-    yield 2, 'Image', container.get('image', '')
-    ports = ', '.join(f'{port["containerPort"]}/{port.get("protocol", "TCP")}' for port in container.get('ports') or ())
-    yield 2, 'Port', ports or NONE
-    for key in ('command', 'args'):
-        if container.get(key):
-            yield 2, key.capitalize(), ''
-            for line in (line for word in container[key] for line in word.split('\n')):
-                yield 3, '', line
-    yield from _container_state('State', state.get('state', {}))
-    if state.get('lastState'):
-        yield from _container_state('Last State', state['lastState'])
-    yield 2, 'Ready', str(state.get('ready', False))
-    yield 2, 'Restart Count', str(state.get('restartCount', 0))
-    for kind in ('liveness', 'readiness', 'startup'):
-        if f'{kind}Probe' in container:
-            yield 2, kind.capitalize(), _probe(container[f'{kind}Probe'])
-    env = [f'{entry["name"]}: {entry.get("value", _source(entry))}' for entry in container.get('env') or ()]
-    yield 2, 'Environment', '' if env else NONE
-    for entry in env:
-        yield 3, '', entry
-    mounts = container.get('volumeMounts') or ()
-    yield 2, 'Mounts', '' if mounts else NONE
-    for mount in mounts:
-        yield 3, '', f'{mount["mountPath"]} from {mount["name"]} ({"ro" if mount.get("readOnly") else "rw"})'
-
-
-def _source(entry: Object) -> str:
-    ((kind, source),) = entry.get('valueFrom', {'nothing': {}}).items()
-    if kind in ('configMapKeyRef', 'secretKeyRef'):
-        where = 'config map' if kind == 'configMapKeyRef' else 'secret'
-        return f"<set to the key '{source['key']}' of {where} '{source['name']}'>"
-    return f'({source.get("apiVersion", "v1")}:{source["fieldPath"]})' if kind == 'fieldRef' else f'({kind})'
-
-
-def _container_state(label: str, state: Object) -> Iterator[Line]:
-    if not state:
-        yield 2, label, 'Waiting'
-        return
-    ((name, detail),) = state.items()
-    yield 2, label, name.capitalize()
-    keys = (('Reason', 'reason'), ('Message', 'message'), ('Exit Code', 'exitCode'), ('Signal', 'signal'),
-            ('Started', 'startedAt'), ('Finished', 'finishedAt'))  # fmt: skip
-    for title, key in keys:
-        if key in detail:
-            yield 3, title, str(detail[key])
-
-
-def _probe(probe: Object) -> str:
-    numbers = (
-        f'delay={probe.get("initialDelaySeconds", 0)}s timeout={probe.get("timeoutSeconds", 1)}s '
-        f'period={probe.get("periodSeconds", 10)}s #success={probe.get("successThreshold", 1)} '
-        f'#failure={probe.get("failureThreshold", 3)}'
-    )
-    if 'httpGet' in probe:
-        get = probe['httpGet']
-        url = f'{get.get("scheme", "HTTP").lower()}://{get.get("host", "")}:{get["port"]}{get.get("path", "/")}'
-        return f'http-get {url} {numbers}'
-    if 'tcpSocket' in probe:
-        return f'tcp-socket {probe["tcpSocket"].get("host", "")}:{probe["tcpSocket"]["port"]} {numbers}'
-    if 'exec' in probe:
-        return f'exec [{" ".join(probe["exec"].get("command") or ())}] {numbers}'
-    return numbers
-
-
-def _volumes(spec: Object) -> Iterator[Line]:
-    volumes = spec.get('volumes')
-    yield 0, 'Volumes', '' if volumes else NONE
-    for volume in volumes or ():
-        yield 1, volume['name'], ''
-        for kind, source in volume.items():
-            if kind != 'name':
-                yield 2, 'Type', kind[0].upper() + kind[1:]
-                name = source.get('name') or source.get('secretName') or source.get('path')
-                if name:
-                    yield 2, 'Name', name
-
-
 def _replicas(obj: Object) -> Iterator[Line]:
     spec, status = obj['spec'], obj.get('status', {})
-    yield 0, 'Selector', _selector(spec.get('selector'))
+    yield 0, 'Selector', selector_text(spec.get('selector'))
     if obj['kind'] == 'Deployment':
         updated, total = status.get('updatedReplicas', 0), status.get('replicas', 0)
         available, unavailable = status.get('availableReplicas', 0), status.get('unavailableReplicas', 0)
@@ -298,29 +152,54 @@ def _replicas(obj: Object) -> Iterator[Line]:
         yield 0, 'Replicas', f'{status.get("replicas", 0)} current / {spec["replicas"]} desired'
     template = spec['template']
     yield 0, 'Pod Template', ''
-    yield 1, 'Labels', _selector(template.get('metadata', {}).get('labels'))
+    yield 1, 'Labels', selector_text(template.get('metadata', {}).get('labels'))
     yield 1, 'Containers', ''
     for container in template['spec']['containers']:
-        for level, label, value in _container(container, {}):
+        for level, label, value in container_lines(container, {}):
             if label not in ('Container ID', 'State', 'Ready', 'Restart Count'):
                 yield level + 1, label, value
-    yield from _conditions(status)
+    yield from condition_lines(status)
 
 
 def _service(obj: Object) -> Iterator[Line]:
     spec = obj['spec']
-    yield 0, 'Selector', _selector(spec.get('selector'))
+    yield 0, 'Selector', selector_text(spec.get('selector'))
     yield 0, 'Type', spec['type']
     yield 0, 'IP Family Policy', spec.get('ipFamilyPolicy', NONE)
     yield 0, 'IP Families', ','.join(spec.get('ipFamilies') or [NONE])
     yield 0, 'IP', spec.get('clusterIP', NONE)
     yield 0, 'IPs', ','.join(spec.get('clusterIPs') or [NONE])
+    yield from _reached_from_outside(spec, obj.get('status', {}))
     for port in spec.get('ports') or ():
         yield 0, 'Port', f'{port.get("name", "<unset>")}  {port["port"]}/{port["protocol"]}'
         yield 0, 'TargetPort', f'{port["targetPort"]}/{port["protocol"]}'
+        if port.get('nodePort'):
+            yield 0, 'NodePort', f'{port.get("name", "<unset>")}  {port["nodePort"]}/{port["protocol"]}'
         yield 0, 'Endpoints', ','.join(_ready_endpoints(obj, port.get('name', ''))) or NONE
     yield 0, 'Session Affinity', spec.get('sessionAffinity', 'None')
-    yield 0, 'Internal Traffic Policy', spec.get('internalTrafficPolicy', 'Cluster')
+    for label, field in POLICIES.items():
+        if spec.get(field):
+            yield 0, label, str(spec[field])
+    if spec.get('loadBalancerSourceRanges'):
+        yield 0, 'LoadBalancer Source Ranges', ','.join(spec['loadBalancerSourceRanges'])
+
+
+POLICIES = {
+    'External Traffic Policy': 'externalTrafficPolicy',
+    'Internal Traffic Policy': 'internalTrafficPolicy',
+    'Traffic Distribution': 'trafficDistribution',
+    'HealthCheck NodePort': 'healthCheckNodePort',
+}
+
+
+def _reached_from_outside(spec: Object, status: Object) -> Iterator[Line]:
+    if spec.get('externalIPs'):
+        yield 0, 'External IPs', ','.join(spec['externalIPs'])
+    ingress = status.get('loadBalancer', {}).get('ingress')
+    if ingress:
+        yield 0, 'LoadBalancer Ingress', ', '.join(one.get('ip') or one.get('hostname') or '' for one in ingress)
+    if spec.get('externalName'):
+        yield 0, 'External Name', spec['externalName']
 
 
 def _ready_endpoints(service: Object, port_name: str) -> Iterator[str]:
@@ -329,7 +208,8 @@ def _ready_endpoints(service: Object, port_name: str) -> Iterator[str]:
         for port in each.get('ports') or ():
             for endpoint in each.get('endpoints') or () if (port.get('name') or '') == port_name else ():
                 if endpoint.get('conditions', {}).get('ready', True):
-                    yield f'{endpoint["addresses"][0]}:{port["port"]}'
+                    address = endpoint['addresses'][0]
+                    yield f'[{address}]:{port["port"]}' if ':' in address else f'{address}:{port["port"]}'
 
 
 def _endpointslice(obj: Object) -> Iterator[Line]:
@@ -349,7 +229,7 @@ def _node(obj: Object) -> Iterator[Line]:
     taints = [f'{t["key"]}={t.get("value", "")}:{t["effect"]}' for t in spec.get('taints') or ()]
     yield 0, 'Taints', ', '.join(taints) or NONE
     yield 0, 'Unschedulable', str(spec.get('unschedulable', False)).lower()
-    yield from _conditions(status)
+    yield from condition_lines(status)
     yield 0, 'Addresses', ''
     for address in status.get('addresses') or ():
         yield 1, address['type'], address['address']
@@ -394,7 +274,7 @@ def _anything(obj: Object) -> Iterator[Line]:
 
 
 DETAILS: dict[Resource, Callable[[Object], Iterator[Line]]] = {
-    resources.PODS: _pod,
+    resources.PODS: pod_lines,
     resources.DEPLOYMENTS: _replicas,
     resources.REPLICASETS: _replicas,
     resources.SERVICES: _service,

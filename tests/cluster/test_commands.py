@@ -130,6 +130,17 @@ class TestDescribe:
         for each in shop.get('pods', '-l', 'app=web'):
             assert f'{each["status"]["podIP"]}:80' in text
 
+    def test_a_load_balancer_says_how_it_is_reached(self, shop):
+        shop.apply(service('front', 80, type='LoadBalancer', externalTrafficPolicy='Local', externalIPs=['192.0.2.1']))
+        front = shop.get('svc', 'front')
+        lines = {tuple(line.split(':', 1)) for line in shop('describe', 'svc', 'front').splitlines() if ':' in line}
+        said = {label: value.strip() for label, value in lines}
+        assert said['LoadBalancer Ingress'] == front['status']['loadBalancer']['ingress'][0]['ip']
+        assert said['NodePort'] == f'<unset>  {front["spec"]["ports"][0]["nodePort"]}/TCP'
+        assert said['External IPs'] == '192.0.2.1'
+        assert said['External Traffic Policy'] == 'Local'
+        assert said['HealthCheck NodePort'] == str(front['spec']['healthCheckNodePort'])
+
 
 class TestLogs:
     LINES = [f'line {number}' for number in range(1, 6)]
