@@ -53,6 +53,14 @@ class Connection(HttpToolsProtocol):
         self._deadline.cancel()
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """A client that has sent its whole request, and ends its half then, still gets the answer; True keeps it."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_started or not self._in_head:
+            return False
+        cycle.keep_alive = False
+        return True
+
     def data_received(self, data: bytes) -> None:
         if self._in_head:
             self._head_size += len(data)
