@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from netkube.api.meta import Object
-from netkube.api.resources import ENDPOINTSLICES, SERVICES
+from netkube.api.resources import ENDPOINTSLICES, NODES, SERVICES
 from netkube.apiserver.registry import Registry
 from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
@@ -215,11 +215,13 @@ class Lab:
 
     async def wanted(self) -> Elements:
         slices = (await self.client.list(ENDPOINTSLICES)).items
+        labels = [node['metadata'].get('labels') or {} for node in (await self.client.list(NODES)).items]
+        place = Place('node-1', next((one['topology.kubernetes.io/zone'] for one in labels), ''))
         elements: Elements = {}
         for service in (await self.client.list(SERVICES)).items:
             key = (service['metadata']['namespace'], service['metadata']['name'])
             own = [item for item in slices if key in service_key_of_slice(item)]
-            elements |= elements_of(service_rules(service, own, Place('node-1'), ('IPv4', 'IPv6')))
+            elements |= elements_of(service_rules(service, own, place, ('IPv4', 'IPv6')))
         return elements
 
     def _list(self) -> Elements:

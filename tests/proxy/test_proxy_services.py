@@ -13,7 +13,7 @@ from ipaddress import IPv4Address
 import pytest
 from service_lab import MACHINE, NODE, PLAN, Lab, Pod, ask, ask_udp, udp_client, who
 
-from netkube.api.resources import SERVICES
+from netkube.api.resources import NODES, SERVICES
 from netkube.network import sysctl
 from netkube.network.addresses import ensure_address
 from netkube.network.links import get_link
@@ -209,6 +209,26 @@ async def test_internal_traffic_policy_local_never_leaves_the_node(lab: Lab) -> 
     await lab.endpoints('web', [far])
     with pytest.raises(TimeoutError):
         await ask(client.netns, vip, 80, timeout=UNREACHED)
+
+
+async def test_hints_keep_connections_near(lab: Lab) -> None:
+    client, here, there = await lab.pod('client'), await lab.pod('here'), await lab.pod('there')
+    vip = await lab.service('web')
+
+    async def asked(here_hints: dict, there_hints: dict) -> set[str]:
+        await lab.endpoints('web', [
+            {'addresses': [here.address], 'conditions': {'ready': True}, 'nodeName': 'node-1', 'hints': here_hints},
+            {'addresses': [there.address], 'conditions': {'ready': True}, 'nodeName': 'node-2', 'hints': there_hints},
+        ])  # fmt: skip
+        return {await who(client.netns, vip, 80) for _ in range(20)}
+
+    east, west = {'forZones': [{'name': 'east'}]}, {'forZones': [{'name': 'west'}]}
+    assert await asked({'forNodes': [{'name': 'node-1'}]}, {'forNodes': [{'name': 'node-2'}]}) == {'here'}
+    assert await asked(west, east) == {'here', 'there'}, 'the Node is in no zone yet'
+    await lab.client.create(NODES, {'metadata': {'name': 'node-1', 'labels': {'topology.kubernetes.io/zone': 'east'}}})
+    await lab.settled()
+    assert await asked(west, east) == {'there'}
+    assert await asked(west, west) == {'here', 'there'}, 'rather far than nowhere'
 
 
 async def test_a_packet_that_fits_no_connection_reaches_nobody(lab: Lab) -> None:
