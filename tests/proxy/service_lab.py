@@ -205,7 +205,7 @@ class Lab:
         async def is_settled() -> bool:
             return await self.elements() == await self.wanted()
 
-        await eventually(is_settled, timeout=5)
+        await eventually(is_settled, timeout=30)  # after a resync that took long the next look comes late
 
     async def elements(self) -> Elements:
         return await self.thread.run(self._list)
