@@ -34,17 +34,6 @@ def human_duration(duration: timedelta) -> str:
     return f'{hours // _HOURS_PER_YEAR}y'
 
 
-def short_human_duration(duration: timedelta) -> str:
-    """One unit: 59s, 59m, 23h, 364d, 2y."""
-    seconds = int(duration.total_seconds())
-    if seconds < 0:
-        return '<invalid>' if seconds < -1 else '0s'
-    for limit, size, unit in ((60, 1, 's'), (3600, 60, 'm'), (86400, 3600, 'h'), (86400 * 365, 86400, 'd')):
-        if seconds < limit:
-            return f'{seconds // size}{unit}'
-    return f'{seconds // (86400 * 365)}y'
-
-
 def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
     return f'{large}{large_unit}{small}{small_unit}' if small else f'{large}{large_unit}'
 

@@ -17,7 +17,6 @@ from netkube.api.resources import (
     SERVICES,
 )
 from netkube.api.strategies import (
-    prepare_finalize_update,
     prepare_status_update,
     prepare_update,
 )
@@ -132,13 +131,9 @@ def test_pod_status_update_keeps_owners_and_qos_and_fills_addresses():
                              'qosClass': 'BestEffort'}  # fmt: skip
 
 
-def test_only_finalize_changes_a_namespaces_finalizers():
+def test_an_update_leaves_a_namespaces_finalizers():
     old = stored(NAMESPACES, {'metadata': {'name': 'n'}})
     assert updated(NAMESPACES, old, spec={'finalizers': []})['spec'] == {'finalizers': ['kubernetes']}
-    new = copy.deepcopy(old)
-    new['spec'] = {}
-    prepare_finalize_update(new, old)
-    assert new['spec'] == {}
 
 
 def with_address(**spec):

@@ -10,7 +10,7 @@ from netkube.api import schema
 from netkube.api.managedfields.check import ShapeError, check
 from netkube.api.managedfields.extract import field_set
 from netkube.api.managedfields.merge import merge
-from netkube.api.managedfields.structural import structural_shape
+from netkube.api.managedfields.structural import StructuralShape
 from netkube.api.resources import CONFIGMAPS
 
 TEXT = {'type': 'string'}
@@ -29,7 +29,7 @@ SPEC = {
 }  # fmt: skip
 META = schema.definition(CONFIGMAPS).fields['metadata'].type.struct
 assert META is not None
-SHAPE = structural_shape({'type': 'object', 'properties': {'spec': {'type': 'object', 'properties': SPEC}}}, META)
+SHAPE = StructuralShape({'type': 'object', 'properties': {'spec': {'type': 'object', 'properties': SPEC}}}, META)
 
 
 def cr(**spec: Any) -> dict[str, Any]:

@@ -62,11 +62,6 @@ class StructuralShape(Shape):
         return ((self._schema.get('properties') or {}).get(name) or {}).get('default')
 
 
-def structural_shape(schema: _Schema, metadata: Struct) -> Shape:
-    """Of a whole object; ``metadata`` is ObjectMeta."""
-    return StructuralShape(schema, metadata)
-
-
 def _kind(schema: _Schema) -> str:
     if schema.get(_INT_OR_STRING):
         return 'scalar'

@@ -184,12 +184,6 @@ def prepare_status_update(resource: Resource, new: Object, old: Object) -> None:
     _strategy(resource).status_update(new, old)
 
 
-def prepare_finalize_update(new: Object, old: Object) -> None:
-    """An update of a Namespace's finalize subresource: only metadata and spec.finalizers are taken."""
-    _keep_system_metadata(new, old)
-    _keep(new, old, 'status')
-
-
 def _keep_system_metadata(new: Object, old: Object) -> None:
     metadata, before = new['metadata'], old['metadata']
     for key in _KEPT_METADATA:
