@@ -74,13 +74,24 @@ def remove(path: str) -> None:
 
 
 def empty(path: str) -> None:
-    """Kills all in the cgroup until nothing is left there. TimeoutError after 10 s (an uninterruptible process)."""
+    """Kills all in the cgroup until nothing is left there. TimeoutError after 10 s (an uninterruptible process).
+
+    ``populated`` counts a process that ``cgroup.procs`` lists no more but that keeps the cgroup from being removed: one
+    whose first thread has ended, while its last one is ending (Linux css_task_iter_advance).
+    """
     deadline = time.monotonic() + _KILL_SECONDS
-    while path and processes(path):
+    while _populated(path):
         if time.monotonic() > deadline:
             raise TimeoutError(f'processes {processes(path)} in {path} survive SIGKILL')
         kill(path)
         _await_change(path)
+
+
+def _populated(path: str) -> bool:
+    if not path or not os.path.exists(path):
+        return False
+    with open(f'{path}/cgroup.events') as events:
+        return 'populated 1' in events.read()
 
 
 def _await_change(path: str) -> None:

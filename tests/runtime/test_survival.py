@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from conftest import Pods, RunningServer, pods_on
 
+from netkube.runtime import cgroup
 from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import RuntimeUnavailable
+from netkube.testing import eventually
 
 DAEMON = """
 import asyncio, os, sys
@@ -99,6 +101,27 @@ async def test_teardown_after_a_kill_leaves_nothing(pods: Pods) -> None:
     assert not pods.server.root.exists()
     assert _machine() == [line for line in before if pods.server.name not in line]
     pods.server.tear_down()  # twice is once
+
+
+OUTLIVES_ITS_FIRST_THREAD = """
+import ctypes, platform, threading, time
+memory = b'x' * (1 << 29)
+threading.Thread(target=time.sleep, args=(1000,)).start()
+print('full', flush=True)
+ctypes.CDLL(None).syscall({'x86_64': 60}.get(platform.machine(), 93), 0)  # exit, of this thread alone
+"""
+
+
+async def test_a_teardown_waits_for_a_process_that_dies_slowly(pods: Pods) -> None:
+    """Its last thread gives back much memory: ``cgroup.procs`` is empty then, but the cgroup cannot be removed yet."""
+    started = await pods.start(sys.executable, '-c', OUTLIVES_ITS_FIRST_THREAD)
+    await eventually(lambda: 'full' in pods.output(started.id))
+    group = str(pods.server.cgroup or '')
+    pods.server.kill()
+    while cgroup.processes(group):
+        cgroup.kill(group)
+    cgroup.empty(group)
+    cgroup.remove(group)
 
 
 async def test_teardown_finds_processes_without_a_cgroup(pods: Pods) -> None:
