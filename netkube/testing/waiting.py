@@ -16,7 +16,8 @@ INTERVAL = 0.01  # seconds between two looks
 async def eventually(condition: Callable[[], T | Awaitable[T]], timeout: float = 10.0, what: str = '') -> T:
     """The first true value of ``condition()``; AssertionError, with what was last seen, after ``timeout`` seconds.
 
-    A condition may be a coroutine function. An AssertionError inside it counts as not yet.
+    A condition may be a coroutine function. It counts as not yet when an assertion inside it fails, or when what it
+    looks into does not have that field yet.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -26,7 +27,7 @@ async def eventually(condition: Callable[[], T | Awaitable[T]], timeout: float =
             seen = await value if inspect.isawaitable(value) else value
             if seen:
                 return seen  # type: ignore[return-value]
-        except AssertionError as error:
+        except (AssertionError, LookupError, TypeError) as error:
             seen = error
         if time.monotonic() > deadline:
             raise AssertionError(f'not within {timeout} s: {what or condition}; last seen: {seen!r}')
