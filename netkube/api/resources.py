@@ -232,7 +232,7 @@ SERVED: tuple[Resource, ...] = (*ALL, *REVIEWS)
 # What the API server keeps and nothing acts upon yet; whoever creates one is told (a Warning header).
 _STORED_ONLY = {
     REPLICATIONCONTROLLERS: 'run', DAEMONSETS: 'run', STATEFULSETS: 'run', JOBS: 'run', CRONJOBS: 'run',
-    HORIZONTALPODAUTOSCALERS: 'scale by', PODDISRUPTIONBUDGETS: 'honour', INGRESSES: 'route by',
+    HORIZONTALPODAUTOSCALERS: 'scale by', INGRESSES: 'route by',
     PERSISTENTVOLUMES: 'mount', PERSISTENTVOLUMECLAIMS: 'bind', STORAGECLASSES: 'provision by',
     VOLUMEATTACHMENTS: 'attach', CSIDRIVERS: 'call', CSINODES: 'read', CSISTORAGECAPACITIES: 'read',
     VOLUMEATTRIBUTESCLASSES: 'read', RESOURCEQUOTAS: 'enforce', LIMITRANGES: 'enforce', RUNTIMECLASSES: 'run Pods by',

@@ -21,6 +21,7 @@ from netkube.apiserver import subresources
 from netkube.apiserver.allocation import NODE_PORTS, ServiceAllocator
 from netkube.apiserver.create import create
 from netkube.apiserver.delete import DeleteOptions, delete
+from netkube.apiserver.eviction import evict
 from netkube.apiserver.fieldmanager import Track, in_process, in_process_status, untracked
 from netkube.apiserver.patch import check_patch_type, patched
 from netkube.apiserver.selection import Selection
@@ -160,7 +161,7 @@ class Registry:
             case 'binding':
                 return subresources.bind(self.storage, obj, dry_run=dry_run)
             case 'eviction':
-                return subresources.evict(self.storage, obj, options or DeleteOptions(dry_run=dry_run))
+                return evict(self.storage, obj, options or DeleteOptions(dry_run=dry_run))
         raise unknown_subresource(resource, subresource)
 
     async def update(self, resource: Resource, obj: Object, subresource: str = '') -> Object:

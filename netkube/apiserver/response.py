@@ -41,8 +41,10 @@ def json_response(value: Any, code: int = 200) -> Response:
 
 
 def error_response(error: ApiError) -> Response:
-    hang_up = CLOSE if error.code == 408 else ()  # the rest of the request may still come
-    return Response(encode(error.status()), error.code, headers=hang_up)
+    headers = CLOSE if error.code == 408 else ()  # the rest of the request may still come
+    if seconds := (error.details or {}).get('retryAfterSeconds'):
+        headers = (*headers, (b'retry-after', str(seconds).encode()))
+    return Response(encode(error.status()), error.code, headers=headers)
 
 
 def warning_headers(warnings: tuple[str, ...]) -> Headers:

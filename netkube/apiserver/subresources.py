@@ -1,6 +1,6 @@
 """Subresources: what each reads and writes of its object.
 
-``status`` of all kinds, ``scale`` of the workloads, ``binding`` and ``eviction`` of Pods, ``finalize`` of namespaces.
+``status`` of all kinds, ``scale`` of the workloads, ``binding`` of Pods, ``finalize`` of namespaces.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from netkube.api.jsonpath import find_all
 from netkube.api.meta import Object, timestamp
 from netkube.api.resources import NAMESPACES, PODS, REPLICATIONCONTROLLERS, CustomResource, Resource
 from netkube.api.selectors import from_label_selector
-from netkube.apiserver.delete import DeleteOptions, delete
 from netkube.apiserver.fieldmanager import Track, in_process
 from netkube.apiserver.serviceaccounts import TOKEN_REQUEST
 from netkube.apiserver.storage import Storage, copied
@@ -118,13 +117,6 @@ def _set_scheduled(pod: Object, at: str) -> None:
     if generation := pod['metadata'].get('generation'):
         scheduled['observedGeneration'] = generation
     status['conditions'] = [*others, scheduled]
-
-
-def evict(storage: Storage, eviction: Object, options: DeleteOptions) -> Entry:
-    """Delete the Pod of that name; there are no PodDisruptionBudgets to ask."""
-    metadata = eviction['metadata']
-    current = storage.get(PODS, metadata.get('namespace'), metadata['name'])
-    return delete(storage, PODS, current, options)[0]
 
 
 def finalize(storage: Storage, namespace: Object, *, dry_run: bool = False) -> Entry:

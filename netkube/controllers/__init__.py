@@ -11,6 +11,7 @@ from typing import Any
 from netkube.controllers.clusterroleaggregation import ClusterRoleAggregationController
 from netkube.controllers.customresourcecleanup import CustomResourceCleanup
 from netkube.controllers.deployment import DeploymentController
+from netkube.controllers.disruption import DisruptionController
 from netkube.controllers.endpoints import EndpointsController
 from netkube.controllers.endpointslice import EndpointSliceController
 from netkube.controllers.endpointslicemirroring import EndpointSliceMirroringController
@@ -37,6 +38,7 @@ CONTROLLERS: tuple[Any, ...] = (
     NodeLifecycleController,
     PodGCController,
     TaintEvictionController,
+    DisruptionController,
     ServiceCIDRController,
     CustomResourceCleanup,
     ClusterRoleAggregationController,

@@ -98,8 +98,6 @@ class TestStoredOnly:
             ('create cronjob made --image=none --schedule=@daily -- true', 'cronjob.batch/made', 'CronJobs'),
             ('create ingress made --rule=a.com/=web:80', 'ingress.networking.k8s.io/made', 'Ingresses'),
             ('create quota made --hard=pods=1', 'resourcequota/made', 'ResourceQuotas'),
-            ('create pdb made --selector=app=x --min-available=1', 'poddisruptionbudget.policy/made',
-             'PodDisruptionBudgets'),
         ],
     )  # fmt: skip
     def test_create(self, shop: Cluster, words: str, made: str, kinds: str) -> None:
@@ -119,6 +117,20 @@ class TestStoredOnly:
         assert (done.stdout, done.stderr) == ('priorityclass.scheduling.k8s.io/urgent created\n', '')
         shop.apply(pod('hurried', priorityClassName='urgent'))
         assert found(shop, 'pod', 'hurried')['spec']['priority'] == 1000
+
+    def test_a_disruption_budget_holds_an_eviction_back(self, shop: Cluster) -> None:
+        shop.apply(pod('held'))
+        made = kubectl(shop, 'create', 'pdb', 'held', '--selector=app=held', '--min-available=1')
+        assert (made.stdout, made.stderr) == ('poddisruptionbudget.policy/held created\n', '')
+        counted = ('wait', 'pdb/held', '--for=jsonpath={.status.currentHealthy}=1', '--timeout=60s')
+        shop.kubectl(*counted)
+        eviction = json.dumps({'apiVersion': 'policy/v1', 'kind': 'Eviction', 'metadata': {'name': 'held'}})
+        evict = ('create', '--raw', '/api/v1/namespaces/default/pods/held/eviction', '-f', '-')
+        refused = kubectl(shop, *evict, stdin=eviction)
+        assert "Cannot evict pod as it would violate the pod's disruption budget." in refused.stderr
+        shop.kubectl('patch', 'pdb', 'held', '-p', '{"spec": {"minAvailable": 0}}')
+        shop.kubectl('wait', 'pdb/held', '--for=jsonpath={.status.disruptionsAllowed}=1', '--timeout=60s')
+        assert kubectl(shop, *evict, stdin=eviction).returncode == 0
 
     def test_a_chart_s_whole_set(self, shop: Cluster) -> None:
         """CRD, its object, RBAC, Service, NetworkPolicy, PodDisruptionBudget and autoscaler in one go."""
