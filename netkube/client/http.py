@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -56,6 +55,11 @@ class Connection:
         while not response.complete:
             await self.feed(response)
         return response.take()
+
+    @property
+    def ended(self) -> bool:
+        """The server has closed it: an idle connection lives as long as the server wants."""
+        return self._reader.at_eof() or self._writer.is_closing()
 
     def close(self) -> None:
         self._writer.close()
@@ -172,23 +176,35 @@ class HttpClient:
 
     async def _call(self, method: str, target: str, body: Any = None, content_type: str = 'application/json') -> Object:
         encoded = b'' if body is None else msgspec.json.encode(body)
-        async with self._connection() as connection:
-            response = await connection.request(method, target, encoded, content_type)
-            answer = await connection.body(response)
-        if response.failed:
-            raise _failure(answer)
-        return msgspec.json.decode(answer)
+        request = (method, target, encoded, content_type)
+        if idle := self._idle_connection():
+            try:
+                return await self._exchange(idle, *request)
+            except ConnectionError:  # the server has closed it in this moment
+                if method != 'GET':
+                    raise
+        return await self._exchange(Connection(*await self._endpoint.open()), *request)
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        """A connection for one exchange; after a failure it is closed, not used again."""
-        connection = self._idle.pop() if self._idle else Connection(*await self._endpoint.open())
+    def _idle_connection(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.ended:
+                return connection
+            connection.close()
+        return None
+
+    async def _exchange(self, connection: Connection, *request: Any) -> Object:
+        """After a failure of the connection it is closed, not used again."""
         try:
-            yield connection
+            response = await connection.request(*request)
+            answer = await connection.body(response)
         except BaseException:
             connection.close()
             raise
         self._idle.append(connection)
+        if response.failed:
+            raise _failure(answer)
+        return msgspec.json.decode(answer)
 
 
 async def _lines(connection: Connection, response: Response) -> AsyncIterator[bytes]:
