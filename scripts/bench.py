@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 
 from policy_latency import Api
 
@@ -29,6 +30,7 @@ START_SECONDS = 30
 CONNECTIONS = 3000
 RUNS = 3
 COMMANDS = 15
+SAVES = 9
 
 
 @dataclass(frozen=True)
@@ -313,6 +315,28 @@ def measure_rolling_update() -> Row:
     return Row('500 connections/s during a rolling update of 10 replicas', text, 'refused, reset, lost = 0')
 
 
+def measure_watch() -> list[Row]:
+    """``run --watch``: from a saved file to the new processes being all there are."""
+    with tempfile.TemporaryDirectory(dir='/var/tmp') as folder, cluster():
+        Path(folder).chmod(0o755)
+        program = Path(folder) / 'program'
+        subprocess.run(['cc', '-O2', '-o', str(program), str(HERE / 'connect_latency.c')], check=True)
+        words = ['run', 'web', '--port', '9000', '--watch', '.', '--', str(program), 's', '9000']
+        taken = []
+        with subprocess.Popen([*NETKUBE, *words], cwd=folder, text=True, stdout=PIPE, stderr=STDOUT) as watching:
+            assert watching.stdout is not None
+            for line in watching.stdout:
+                if line.startswith('watching'):
+                    break
+            for number in range(SAVES):
+                began = time.monotonic()
+                (Path(folder) / 'settings').write_text(str(number))
+                watching.stdout.readline()
+                taken.append(time.monotonic() - began)
+            watching.terminate()
+    return [Row('run --watch: a saved file to its new process, ready', f'{statistics.median(taken):.2f} s', '0.3 s')]
+
+
 def measure_pods() -> list[Row]:
     """A thousand of them; see bench_pods."""
     import bench_pods
@@ -326,6 +350,7 @@ MEASUREMENTS = {
     'memory': measure_memory,
     'replicas': measure_replicas,
     'pods': measure_pods,
+    'watch': measure_watch,
     'connections': measure_connections,
     'dns': measure_dns,
     'policy': measure_policy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
@@ -23,6 +24,7 @@ from netkube.client.interface import STRATEGIC_MERGE_PATCH
 
 RESTARTED = 'kubectl.kubernetes.io/restartedAt'  # as kubectl rollout restart
 SETTLE_MILLISECONDS = 20  # an editor that saves writes several files
+WAKE_MILLISECONDS = 100
 GRACE_SECONDS = 2
 
 
@@ -50,13 +52,18 @@ def run(
 ) -> None:
     """Run COMMAND, in the current folder, as Deployment NAME. Again with other options changes it."""
     connection = ensure_running(settings)
+    saves = _saves(watched) if watched else ()
     objects = [deployment(name, replicas, port, command)] + ([service(name, port)] if port else [])
     for resource, obj in zip((DEPLOYMENTS, SERVICES), objects, strict=False):
         _, outcome = apply_object(connection, settings, Document('run', resource, obj), dry_run=False)
         click.echo(f'{qualified_name(resource, name)} {outcome}')
     ready = wait_ready(connection, [(DEPLOYMENTS, _current(connection, settings, name))], timeout)
     if watched is not None:
-        _watch(connection, settings, name, watched, timeout)
+        click.echo(f'watching {watched}; Ctrl-C ends that, and leaves {name} running', err=True)
+    for paths in saves:
+        began = time.monotonic()
+        if wait_ready(connection, [(DEPLOYMENTS, _restarted(connection, settings, name))], timeout):
+            click.echo(f'{_names(paths)} changed: {name} began anew in {time.monotonic() - began:.2f} s')
     if not ready:
         sys.exit(1)
 
@@ -95,16 +102,19 @@ def service(name: str, port: int) -> Object:
     }  # fmt: skip
 
 
-def _watch(connection: Connection, settings: Settings, name: str, watched: Path, timeout: float) -> None:
-    """Until Ctrl-C; the Deployment goes on."""
+def _saves(folder: Path) -> Iterable[list[str]]:
+    """The paths, relative to the folder, of each save from now on, until Ctrl-C."""
     from watchfiles import watch
 
-    click.echo(f'watching {watched}; Ctrl-C ends that, and leaves {name} running', err=True)
-    for changes in watch(watched, step=SETTLE_MILLISECONDS, raise_interrupt=False):
-        began = time.monotonic()
-        if wait_ready(connection, [(DEPLOYMENTS, _restarted(connection, settings, name))], timeout):
-            what = _names(watched, (path for _, path in changes))
-            click.echo(f'{what} changed: {name} began anew in {time.monotonic() - began:.2f} s')
+    changes = watch(
+        folder, step=SETTLE_MILLISECONDS, rust_timeout=WAKE_MILLISECONDS, yield_on_timeout=True, raise_interrupt=False
+    )
+    first = next(changes, set())  # it does not look before it is asked, and a save during the first rollout counts
+    return (
+        [os.path.relpath(path, folder) for _, path in found if os.path.exists(path)]
+        for found in itertools.chain((first,), changes)
+        if found
+    )
 
 
 def _restarted(connection: Connection, settings: Settings, name: str) -> Object:
@@ -117,7 +127,7 @@ def _current(connection: Connection, settings: Settings, name: str) -> Object:
     return connection.get(DEPLOYMENTS.path(settings.in_namespace, name))
 
 
-def _names(folder: Path, paths: Iterable[str]) -> str:
-    """The first one, and how many more; without what an editor made only for a moment."""
-    first, *more = sorted(os.path.relpath(path, folder) for path in paths if os.path.exists(path)) or ['a file']
+def _names(paths: Iterable[str]) -> str:
+    """The first one, and how many more."""
+    first, *more = sorted(paths) or ['a file']  # which an editor made only for a moment
     return f'{first} and {len(more)} more' if more else first
