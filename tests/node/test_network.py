@@ -141,7 +141,7 @@ async def test_settings_are_kept_when_br_netfilter_is_loaded_later(node):
 
     assert not seen()
     keeping = asyncio.create_task(node.run())
-    await eventually(seen, timeout=5)
+    await eventually(seen)
     keeping.cancel()
 
 

@@ -185,6 +185,6 @@ def _machine() -> list[str]:
 async def _readable(fd: int) -> None:
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(fd, ready.set)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await ready.wait()
     loop.remove_reader(fd)
