@@ -11,6 +11,12 @@ import os
 import subprocess
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples each time, however slow the machine is: what has passed does not fail by chance. Others are looked
+# for where nobody waits for the answer: HYPOTHESIS_PROFILE=default, scripts/nightly.
+settings.register_profile('same', deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'same'))
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWNET = 0x20000, 0x4000000, 0x8000000, 0x40000000
 

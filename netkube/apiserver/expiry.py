@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from netkube.api.meta import Object, parse_timestamp
@@ -13,7 +13,7 @@ from netkube.store.store import Entry
 
 EVENT_LIFETIME = timedelta(hours=1)
 INTERVAL_SECONDS = 60.0
-BATCH = 200  # deletions between two turns of the event loop
+BATCH = 200  # events between two turns of the event loop
 
 
 async def expire_events(storage: Storage) -> None:
@@ -24,16 +24,21 @@ async def expire_events(storage: Storage) -> None:
 
 
 async def remove_expired(storage: Storage) -> None:
-    for count, entry in enumerate(list(_expired(storage)), 1):
-        if storage.store.get(entry.key) is entry:
+    """From the one that has not changed for longest on, as long as there are any among so many."""
+    after = 0
+    while batch := storage.store.by_age(prefix(EVENTS), after, BATCH):
+        expired = list(_expired(storage, batch))
+        for entry in expired:
             storage.remove(EVENTS, copied(storage.object(entry)), entry)
-        if count % BATCH == 0:
-            await asyncio.sleep(0)
+        if not expired:
+            return
+        after = batch[-1].revision
+        await asyncio.sleep(0)
 
 
-def _expired(storage: Storage) -> Iterator[Entry]:
+def _expired(storage: Storage, entries: Iterable[Entry]) -> Iterator[Entry]:
     oldest = storage.now() - EVENT_LIFETIME
-    for entry in storage.store.list(prefix(EVENTS)):
+    for entry in entries:
         if parse_timestamp(last_seen(storage.object(entry))) < oldest:
             yield entry
 

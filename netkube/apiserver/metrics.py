@@ -88,7 +88,7 @@ def _storage_lines(storage: Storage) -> Iterator[str]:
     yield from _head('apiserver_storage_objects', 'gauge', 'Objects stored by resource.')
     stored = {prefix(resource): resource.group_resource for resource in storage.served.all()}
     for start, name in stored.items():
-        yield f'apiserver_storage_objects{{resource="{name}"}} {len(storage.store.list(start))}'
+        yield f'apiserver_storage_objects{{resource="{name}"}} {storage.store.count(start)}'
     yield from _head('apiserver_storage_revision', 'gauge', 'The last revision: netkube\'s own.')
     yield f'apiserver_storage_revision {storage.store.revision}'
 

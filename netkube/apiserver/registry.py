@@ -99,9 +99,9 @@ class Registry:
         name = selection.fields.exact('metadata.name')
         if name and (namespace or not resource.namespaced):
             found = self.storage.find(resource, namespace, name)
-            candidates = [found] if found else []
+            candidates = iter([found] if found else [])
         else:
-            candidates = self.store.list(prefix(resource, namespace))
+            candidates = self.store.scan(prefix(resource, namespace))
         for entry in candidates:
             if selection.matches(self.storage.shown(resource, entry)):
                 yield entry

@@ -50,7 +50,7 @@ def prefix(resource: Resource, namespace: str | None = '') -> str:
     return f'{resource.group_resource}/{namespace}/' if namespace else f'{resource.group_resource}/'
 
 
-_RARELY_READ = prefix(EVENTS, None)  # by far the most objects of a busy cluster: kept as bytes only
+RARELY_READ = prefix(EVENTS, None)  # by far the most objects of a busy cluster: not kept in memory
 
 
 def key(resource: Resource, namespace: str | None, name: str) -> str:
@@ -96,7 +96,7 @@ class Storage:
         if entry.decoded is not None:
             return entry.decoded  # type: ignore[no-any-return]
         obj: Object = decode(entry.value)
-        if self.store.get(entry.key) is entry and not entry.key.startswith(_RARELY_READ):
+        if not entry.key.startswith(RARELY_READ) and self.store.get(entry.key) is entry:
             entry.decoded = obj
         return obj
 
@@ -123,7 +123,7 @@ class Storage:
         obj = _in_stored_version(resource, obj)
         if dry_run:
             return Entry(where, 0, encode(obj), obj)
-        kept = None if where.startswith(_RARELY_READ) else obj
+        kept = None if where.startswith(RARELY_READ) else obj
         entry = self.store.create(where, _fitting(self._stamped(obj)), kept)
         self._changed(resource, None, obj)
         return entry

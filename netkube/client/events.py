@@ -13,6 +13,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 
+import msgspec
+
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object, timestamp, utc_now
 from netkube.api.resources import EVENTS
@@ -26,6 +28,16 @@ QUEUED = 2000  # events that wait for their write
 Identity = tuple[str, str, str, str, str]
 
 
+class Counted(msgspec.Struct):
+    """An event that may still be counted up; ``unwritten`` is all of it until the API has it."""
+
+    namespace: str
+    name: str
+    count: int
+    at: str
+    unwritten: Object | None
+
+
 class EventRecorder:
     """Reports events as ``component`` (and, for a node's agent, ``host``)."""
 
@@ -35,7 +47,7 @@ class EventRecorder:
         self._client = client
         self._source = {'component': component, 'host': host} if host else {'component': component}
         self._now = now
-        self._seen: OrderedDict[Identity, Object] = OrderedDict()
+        self._seen: OrderedDict[Identity, Counted] = OrderedDict()
         self._queue: asyncio.Queue[Identity] = asyncio.Queue(QUEUED)
 
     def event(self, obj: Object, type: str, reason: str, message: str, field_path: str = '') -> None:
@@ -48,10 +60,11 @@ class EventRecorder:
         at = timestamp(self._now())
         known = self._seen.get(identity)
         if known is None:
-            self._seen[identity] = self._new(obj, type, reason, message, field_path, at)
+            event = self._new(obj, type, reason, message, field_path, at)
+            self._seen[identity] = Counted(event['metadata']['namespace'], event['metadata']['name'], 1, at, event)
         else:
-            known['count'] += 1
-            known['lastTimestamp'] = at
+            known.count += 1
+            known.at = at
         self._seen.move_to_end(identity)
         while len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
@@ -67,16 +80,16 @@ class EventRecorder:
             if event is not None:
                 await self._write(event)
 
-    async def _write(self, event: Object) -> None:
-        namespace, name = event['metadata']['namespace'], event['metadata']['name']
+    async def _write(self, event: Counted) -> None:
+        counted = {'count': event.count, 'lastTimestamp': event.at}
         try:
-            if event['count'] == 1 or not event['metadata'].get('uid'):
-                event['metadata']['uid'] = (await self._client.create(EVENTS, event))['metadata']['uid']
+            if event.unwritten is not None:
+                await self._client.create(EVENTS, event.unwritten | counted)
+                event.unwritten = None
             else:
-                counted = {'count': event['count'], 'lastTimestamp': event['lastTimestamp']}
-                await self._client.patch(EVENTS, namespace, name, counted)
+                await self._client.patch(EVENTS, event.namespace, event.name, counted)
         except ApiError as error:  # the namespace is going, or the event has expired: nobody is left to read it
-            log.debug('event %s/%s: %s', namespace, name, error)
+            log.debug('event %s/%s: %s', event.namespace, event.name, error)
 
     def _new(self, obj: Object, type: str, reason: str, message: str, field_path: str, at: str) -> Object:
         metadata = obj['metadata']

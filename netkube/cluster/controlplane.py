@@ -25,6 +25,7 @@ from netkube.apiserver.bootstrap import ensure_kubernetes_service, ensure_servic
 from netkube.apiserver.certificates import Pki, server_context
 from netkube.apiserver.registry import Registry
 from netkube.apiserver.server import ApiServer
+from netkube.apiserver.storage import RARELY_READ
 from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
 from netkube.client.kubelet import Kubelet
@@ -102,7 +103,7 @@ class ControlPlane:
         self._config = config
         self._plans = plans = config.plans
         self._registry = Registry(
-            Store(config.database), service_cidr=config.service_cidr,
+            Store(config.database, shelved=RARELY_READ), service_cidr=config.service_cidr,
             issuer=f'https://kubernetes.default.svc.{config.domain}', signing_key=Pki(config.pki).signing_key,
         )  # fmt: skip
         self._server = ApiServer(self._registry, self._kubelet_of)

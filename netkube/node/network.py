@@ -1,4 +1,4 @@
-"""A Node's side of the Pod network: its namespace, its bridge, and a port for each Pod.
+"""A Node's side of the Pod network: its namespace, its bridges, and a port for each Pod.
 
 Everything is derived from the configuration and asked of the kernel again at each start, so ``start`` over a running
 network, or over half of one, ends in the same state and disturbs no connection.
@@ -7,6 +7,7 @@ network, or over half of one, ends in the same state and disturbs no connection.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 from collections.abc import Collection
 from contextlib import closing
@@ -22,6 +23,7 @@ from netkube.network.links import (
     NAME_LENGTH,
     add_bridge,
     delete_dying,
+    delete_link,
     find_link,
     list_links,
     list_names,
@@ -36,8 +38,10 @@ from netkube.network.nft import Nft
 from netkube.network.plan import AddressPlan, AddressPlans
 from netkube.network.ports import Bridge, Port, ensure_port, forget_address
 from netkube.network.routes import PROTOCOL, delete_route, ensure_route, ensure_unreachable, list_routes
+from netkube.node.bridges import Plugged, Ports
 
 PORT_PREFIX = 'nk'
+BRIDGE_PREFIX = 'netkube'
 
 SETTINGS = (
     # Before any link is up: each port would flood multicast to all. Where the cluster has IPv6 the bridge and the
@@ -70,13 +74,12 @@ KEEP_SECONDS = 1.0
 class NodeNetworkConfig(msgspec.Struct, frozen=True):
     """``netns`` is the Node's namespace, ``plans`` the cluster's.
 
-    The Node's addresses are all on the bridge: ``gateway`` of its Pods, ``node_address`` (its InternalIP), and
+    The Node's addresses are all on the first bridge: ``gateway`` of its Pods, ``node_address`` (its InternalIP), and
     ``dns_vip``, where the resolver listens.
     """
 
     netns: str
     plans: AddressPlans
-    bridge: str = 'netkube0'
 
     @property
     def gateways(self) -> tuple[Address, ...]:
@@ -91,6 +94,10 @@ def link_name(pod_uid: str) -> str:
     """The name of the Pod's port in the Node's namespace."""
     digest = hashlib.sha256(pod_uid.encode()).hexdigest()
     return PORT_PREFIX + digest[: NAME_LENGTH - len(PORT_PREFIX)]
+
+
+def bridge_name(number: int) -> str:
+    return f'{BRIDGE_PREFIX}{number}'
 
 
 def write_settings(config: NodeNetworkConfig) -> None:
@@ -114,7 +121,7 @@ class NodeNetwork:
         self._plane = Plane(config)
 
     async def start(self) -> None:
-        """The Node's namespace, settings, bridge and routes are there; ports of Pods that have gone are not."""
+        """The Node's namespace, settings, bridges and routes are there; ports of Pods that have gone are not."""
         await asyncio.to_thread(namespaces.ensure, self.config.netns)
         await self._thread.run(self._plane.ensure)
 
@@ -165,46 +172,48 @@ class NodeNetwork:
 
 
 class Plane:
-    """What ``NodeNetwork`` does in its thread. Remembers the addresses of each port, which the kernel may not: a veth
-    goes with the Pod's namespace, its route and its neighbour entry stay."""
+    """What ``NodeNetwork`` does in its thread. Remembers bridge and addresses of each port, which the kernel may not: a
+    veth goes with the Pod's namespace, its route and its neighbour entry stay."""
 
     def __init__(self, config: NodeNetworkConfig) -> None:
         self._config = config
         self._netlink: Netlink | None = None
-        self._addresses: dict[str, tuple[Address, ...]] = {}
+        self._ports = Ports()
 
     def ensure(self) -> None:
         config = self._config
         write_settings(config)
         netlink = self._opened()
-        if not find_link(netlink, config.bridge):
-            netlink.request(add_bridge(config.bridge, mac_of(config.gateways[0])))
-        bridge = if_nametoindex(config.bridge)
-        netlink.request(delete_dying(), set_up('lo'), without_ipv6_addresses(config.bridge), set_up(config.bridge))
+        netlink.request(delete_dying(), set_up('lo'))
+        bridge = self._ensure_bridge(0)
         for plan in config.plans:
             if plan.family == IPV6:
-                sysctl.ensure(f'net/ipv6/conf/{config.bridge}/disable_ipv6', 0)
                 Nft().run(IPV6_TABLE)
-            netlink.request(*_bridge_side(plan, bridge))
-        self._forget_gone_ports(netlink, Bridge(bridge, config.gateways))
+            netlink.request(*_bridge_side(plan, bridge.index))
+        self._find_ports(netlink)
 
     def plug(self, port: Port) -> None:
-        if self._addresses.get(port.link, port.addresses) != port.addresses:
+        known = self._ports.get(port.link)
+        if known is not None and known.addresses != port.addresses:
             self.unplug(port.link)
             delete_unplugged()
-        netlink = self._opened()
-        self._addresses[port.link] = port.addresses
-        ensure_port(netlink, self._bridge(), port)
+        for number in self._ports.bridges_for(port.link):
+            try:
+                self._plug(port, number)
+                return
+            except OSError as error:
+                if error.errno != errno.EXFULL:  # ports that are still to be deleted count, too
+                    raise
 
     def unplug(self, link: str) -> None:
         """The addresses are unknown; the link is marked for ``delete_unplugged``."""
-        bridge = self._bridge()
-        forgotten = [m for address in self._addresses.get(link, ()) for m in forget_address(bridge, address)]
-        self._opened().request(mark_dying(link), *forgotten)
-        self._addresses.pop(link, None)
+        self._opened().request(mark_dying(link), *self._forget(self._ports.get(link)))
+        empty = self._ports.remove(link)
+        if empty:
+            self._opened().request(delete_link(bridge_name(empty)))
 
     def route_services(self, ranges: Collection[Network]) -> None:
-        netlink, bridge = self._opened(), if_nametoindex(self._config.bridge)
+        netlink, bridge = self._opened(), self._bridge(0).index
         found = service_routes(netlink, bridge)
         wanted = {cidr for plan in self._config.plans for cidr in (plan.service_cidr, plan.load_balancer_cidr)}
         wanted |= set(ranges)
@@ -216,25 +225,62 @@ class Plane:
         if self._netlink:
             self._netlink.close()
 
-    def _forget_gone_ports(self, netlink: Netlink, bridge: Bridge) -> None:
-        links = list_links(netlink)
-        self._addresses = {
-            link.name: tuple(ip_address(word) for word in link.alias.split()[1:])
-            for link in links
-            if link.name.startswith(PORT_PREFIX) and link.alias
-        }
-        known = {address for addresses in self._addresses.values() for address in addresses}
-        for address in set(list_neighbours(netlink, bridge.index)) - known:
-            netlink.request(*forget_address(bridge, address))
+    def _plug(self, port: Port, number: int) -> None:
+        try:
+            bridge = self._bridge(number)
+        except OSError:  # there is none of that name yet
+            bridge = self._ensure_bridge(number)
+        self._ports.add(port.link, Plugged(port.addresses, number))
+        ensure_port(self._opened(), bridge, port)
 
-    def _bridge(self) -> Bridge:
-        return Bridge(if_nametoindex(self._config.bridge), self._config.gateways)
+    def _forget(self, port: Plugged | None) -> list[Message]:
+        if port is None:
+            return []
+        try:
+            bridge = self._bridge(port.bridge)
+        except OSError:  # it is gone, and all that was known of it
+            return []
+        return [message for address in port.addresses for message in forget_address(bridge, address)]
+
+    def _find_ports(self, netlink: Netlink) -> None:
+        """Learns what is there, and forgets the addresses of ports that have gone, and bridges that are empty."""
+        links = list_links(netlink)
+        bridges = {link.index: number for link in links if (number := bridge_number(link.name)) is not None}
+        for link in links:
+            if link.name.startswith(PORT_PREFIX) and link.alias:
+                addresses = tuple(ip_address(word) for word in link.alias.split()[1:])
+                self._ports.add(link.name, Plugged(addresses, bridges.get(link.master, 0)))
+        for index, number in bridges.items():
+            known = self._ports.addresses_on(number)
+            if number and not known:
+                netlink.request(delete_link(bridge_name(number)))
+                continue
+            for address in set(list_neighbours(netlink, index)) - known:
+                netlink.request(*forget_address(Bridge(index, self._config.gateways), address))
+
+    def _ensure_bridge(self, number: int) -> Bridge:
+        netlink, name = self._opened(), bridge_name(number)
+        if not find_link(netlink, name):
+            netlink.request(add_bridge(name, mac_of(self._config.gateways[0])))
+        netlink.request(without_ipv6_addresses(name), set_up(name))
+        if any(plan.family == IPV6 for plan in self._config.plans):
+            sysctl.ensure(f'net/ipv6/conf/{name}/disable_ipv6', 0)
+        return self._bridge(number)
+
+    def _bridge(self, number: int) -> Bridge:
+        return Bridge(if_nametoindex(bridge_name(number)), self._config.gateways)
 
     def _opened(self) -> Netlink:
         """Opened by the first call in the thread: a socket belongs to the namespace in which it was made."""
         if self._netlink is None:
             self._netlink = Netlink()
         return self._netlink
+
+
+def bridge_number(name: str) -> int | None:
+    """None for a link that is none of the Node's bridges."""
+    number = name.removeprefix(BRIDGE_PREFIX)
+    return int(number) if number != name and number.isdigit() else None
 
 
 def _bridge_side(plan: AddressPlan, bridge: int) -> list[Message]:

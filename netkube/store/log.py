@@ -2,8 +2,10 @@
 
 ``revision`` is an AUTOINCREMENT row id, so a number is never used twice, also not after a restart. Each
 transaction deletes the rows it supersedes, so the log never holds more than the current state: the history
-that watches need is kept in memory. WAL with ``synchronous=FULL`` syncs each commit: what is committed survives
-kill -9 and a power cut. https://www.sqlite.org/wal.html, https://www.sqlite.org/autoinc.html
+that watches need is kept in memory. What those rows leave of the file is used again and, when it is much, given
+back bit by bit. WAL with ``synchronous=FULL`` syncs each commit: what is committed survives kill -9 and a power
+cut. https://www.sqlite.org/wal.html, https://www.sqlite.org/autoinc.html,
+https://www.sqlite.org/pragma.html#pragma_incremental_vacuum
 """
 
 from __future__ import annotations
@@ -23,6 +25,10 @@ CREATE TABLE IF NOT EXISTS log (
 """
 
 
+FREE_PAGES = 1024  # of 4 KiB, to be used again
+VACUUMED_PAGES = 128  # at most, with a commit: it takes the longer for it
+
+
 class Row(msgspec.Struct, frozen=True):
     """``value`` None: the key is gone. ``supersedes``: the revision of the key's row before this one, 0 if none."""
 
@@ -37,13 +43,14 @@ class Log:
 
     def __init__(self, path: str | Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        for pragma in ('journal_mode=WAL', 'synchronous=FULL', 'locking_mode=EXCLUSIVE', 'cache_size=-2048'):
+        for pragma in ('auto_vacuum=INCREMENTAL', 'journal_mode=WAL', 'synchronous=FULL', 'cache_size=-2048'):
             self._connection.execute(f'PRAGMA {pragma}')
         self._connection.execute(SCHEMA)
 
-    def rows(self) -> Iterator[tuple[int, str, bytes]]:
-        """(revision, key, value) of every live key, in order of revision."""
-        return self._connection.execute('SELECT revision, key, value FROM log ORDER BY revision')
+    def rows(self, besides: str = '') -> Iterator[tuple[int, str, bytes]]:
+        """(revision, key, value) of every live key, in order of revision, but of none that begins with ``besides``."""
+        query = 'SELECT revision, key, value FROM log WHERE ? = \'\' OR substr(key, 1, ?) != ? ORDER BY revision'
+        return self._connection.execute(query, (besides, len(besides), besides))
 
     def last_revision(self) -> int:
         """The highest revision ever written, 0 in a new log."""
@@ -65,6 +72,13 @@ class Log:
             if self._connection.in_transaction:
                 self._connection.execute('ROLLBACK')
             raise
+        self._vacuum()
+
+    def _vacuum(self) -> None:
+        ((free,),) = self._connection.execute('PRAGMA freelist_count').fetchall()
+        if free > FREE_PAGES:
+            # Each step of it is one page, and ``execute`` makes a single step.
+            self._connection.executescript(f'PRAGMA incremental_vacuum({VACUUMED_PAGES})')
 
     def close(self) -> None:
         self._connection.close()

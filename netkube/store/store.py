@@ -1,8 +1,9 @@
 """Objects under keys with revisions: get, list, create, update, delete, watch. It knows no kind.
 
-The current state lives in memory; each change gets the next revision, is told to the watches at once, and is
-written to the log in batches. ``durable(revision)`` waits until a revision is on the disk: whoever acknowledges
-a write to the outside waits for it, in-process readers need not. The interface is narrow enough for etcd.
+The current state lives in memory, but for what is shelved: that is on the disk only (see shelf.py). Each change gets
+the next revision, is told to the watches at once, and is written to the log in batches. ``durable(revision)`` waits
+until a revision is on the disk: whoever acknowledges a write to the outside waits for it, in-process readers need not.
+The interface is narrow enough for etcd.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import asyncio
 import builtins
 import os
 from bisect import bisect_left, insort
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from heapq import merge, nsmallest
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +25,7 @@ from netkube.store.watch import Entry, Event, Watch
 
 if TYPE_CHECKING:
     from netkube.store.log import Log, Row
+    from netkube.store.shelf import Shelf
 
 __all__ = ['Compacted', 'Conflict', 'Entry', 'Event', 'Failed', 'KeyExists', 'Store', 'Watch']
 
@@ -30,10 +35,14 @@ MEMORY = ':memory:'
 class Store:
     """Belongs to one event loop. A store on disk acknowledges nothing before its ``run()`` runs."""
 
-    def __init__(self, path: str | Path = MEMORY) -> None:
-        """Opens the log and reads the state back. sqlite3.Error when it is not a store or not writable."""
+    def __init__(self, path: str | Path = MEMORY, shelved: str = '') -> None:
+        """Opens the log and reads the state back. sqlite3.Error when it is not a store or not writable.
+
+        ``shelved``: the prefix of entries to be kept on the disk only, if there is one.
+        """
         self._entries: dict[str, Entry] = {}
         self._log = _open_log(path)
+        self._shelf = _open_shelf(path, shelved) if self._log is not None and shelved else None
         self.revision = 0
         if self._log is not None:
             self._load(self._log)
@@ -48,14 +57,37 @@ class Store:
         self._failure: Exception | None = None
 
     def get(self, key: str) -> Entry | None:
-        return self._entries.get(key)
+        """Of a shelved key each call reads another Entry; what stays the same is its revision."""
+        shelf = self._shelf_of(key)
+        return self._entries.get(key) if shelf is None else shelf.get(key)
 
     def list(self, prefix: str) -> list[Entry]:
         """All entries under ``prefix``, in order of their keys."""
-        keys = self._keys
-        start = bisect_left(keys, prefix)
-        end = bisect_left(keys, prefix + '\U0010ffff', start)
-        return [self._entries[key] for key in keys[start:end]]
+        return list(self.scan(prefix))
+
+    def scan(self, prefix: str) -> Iterator[Entry]:
+        """As ``list``, while nothing is changed: what is shelved is not in memory all at once."""
+        shelf = self._shelf
+        if shelf is not None and (prefix.startswith(shelf.prefix) or shelf.prefix.startswith(prefix)):
+            kept = shelf.scan(max(prefix, shelf.prefix, key=len))
+            return merge(self._in_memory(prefix), kept, key=attrgetter('key'))
+        return self._in_memory(prefix)
+
+    def count(self, prefix: str) -> int:
+        """How many entries ``list`` would give, or would have given a moment ago."""
+        shelf = self._shelf_of(prefix)
+        if shelf is not None:
+            return shelf.count(prefix)
+        return sum(1 for _ in self.scan(prefix))
+
+    def by_age(self, prefix: str, after: int, limit: int) -> builtins.list[Entry]:
+        """Entries under ``prefix`` that have changed last after revision ``after``, the longest unchanged first: at
+        most ``limit``, and perhaps without those of the last moment."""
+        shelf = self._shelf_of(prefix)
+        if shelf is not None and shelf.prefix == prefix:
+            return shelf.by_age(after, limit)
+        changed = (entry for entry in self.scan(prefix) if entry.revision > after)
+        return nsmallest(limit, changed, key=attrgetter('revision'))
 
     def list_at(self, prefix: str, revision: int) -> builtins.list[Entry]:
         """What ``list`` gave at an older revision. Compacted when the changes since then are not all remembered."""
@@ -69,10 +101,9 @@ class Store:
 
     def create(self, key: str, value: bytes, decoded: Any = None) -> Entry:
         """A new key, at ``self.revision + 1``. KeyExists."""
-        if key in self._entries:
+        if self.get(key) is not None:
             raise KeyExists(key)
         self.check_alive()
-        insort(self._keys, key)
         return self._write(key, value, decoded, None)
 
     def update(self, key: str, value: bytes, expected: int, decoded: Any = None) -> Entry:
@@ -85,8 +116,9 @@ class Store:
         """Remove the key at revision ``expected``; watches are told ``last``, its last state. Conflict."""
         previous = self._expect(key, expected)
         self.check_alive()
-        del self._entries[key]
-        del self._keys[bisect_left(self._keys, key)]
+        if self._shelf_of(key) is None:
+            del self._entries[key]
+            del self._keys[bisect_left(self._keys, key)]
         self.revision += 1
         entry = Entry(key, self.revision, last)
         self._publish(Event(entry, previous, deleted=True))
@@ -155,6 +187,8 @@ class Store:
         self.end_watches()
         self._flush()
         if self._log is not None:
+            if self._shelf is not None:
+                self._shelf.close()
             self._log.close()
             self._log = None
 
@@ -181,13 +215,24 @@ class Store:
         self._log.append(rows)
         self._committed(rows[-1].revision)
 
+    def _shelf_of(self, key: str) -> Shelf | None:
+        """Where the key's entry is, if not in memory."""
+        shelf = self._shelf
+        return shelf if shelf is not None and key.startswith(shelf.prefix) else None
+
+    def _in_memory(self, prefix: str) -> Iterator[Entry]:
+        keys = self._keys
+        start = bisect_left(keys, prefix)
+        end = bisect_left(keys, prefix + '\U0010ffff', start)
+        return (self._entries[key] for key in keys[start:end])
+
     def _load(self, log: Log) -> None:
-        for revision, key, value in log.rows():
+        for revision, key, value in log.rows(besides=self._shelf.prefix if self._shelf is not None else ''):
             self._entries[key] = Entry(key, revision, value)
         self.revision = log.last_revision()
 
     def _expect(self, key: str, revision: int) -> Entry:
-        entry = self._entries.get(key)
+        entry = self.get(key)
         if entry is None or entry.revision != revision:
             raise Conflict(key)
         return entry
@@ -195,13 +240,19 @@ class Store:
     def _write(self, key: str, value: bytes, decoded: Any, previous: Entry | None) -> Entry:
         self.revision += 1
         entry = Entry(key, self.revision, value, decoded)
-        self._entries[key] = entry
+        if self._shelf_of(key) is None:
+            if previous is None:
+                insort(self._keys, key)
+            self._entries[key] = entry
         self._publish(Event(entry, previous, deleted=False))
         return entry
 
     def _publish(self, event: Event) -> None:
         if event.previous is not None:
             event.previous.decoded = None
+        shelf = self._shelf_of(event.entry.key)
+        if shelf is not None:
+            shelf.change(event)
         self._history.append(event)
         for watch in self._watches:
             if not watch.durable and event.entry.key.startswith(watch.prefix):
@@ -222,6 +273,8 @@ class Store:
 
     def _committed(self, revision: int) -> None:
         self._durable_revision = revision
+        if self._shelf is not None:
+            self._shelf.committed(revision)
         self._tell_durable_watches(revision)
         waiting = []
         for wanted, waiter in self._waiters:
@@ -261,3 +314,9 @@ def _open_log(path: str | Path) -> Log | None:
 
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # there are Secrets in it; SQLite's own files follow suit
     return Log(path)
+
+
+def _open_shelf(path: str | Path, prefix: str) -> Shelf:
+    from netkube.store.shelf import Shelf
+
+    return Shelf(path, prefix)

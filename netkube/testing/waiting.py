@@ -13,7 +13,7 @@ T = TypeVar('T')
 INTERVAL = 0.01  # seconds between two looks
 
 
-async def eventually(condition: Callable[[], T | Awaitable[T]], timeout: float = 10.0, what: str = '') -> T:
+async def eventually(condition: Callable[[], T | Awaitable[T]], timeout: float = 60.0, what: str = '') -> T:
     """The first true value of ``condition()``; AssertionError, with what was last seen, after ``timeout`` seconds.
 
     A condition may be a coroutine function. It counts as not yet when an assertion inside it fails, or when what it

@@ -19,6 +19,7 @@ from netkube.apiserver.certificates import Pki, ensure_certificates, server_cont
 from netkube.apiserver.http import KubeletOf
 from netkube.apiserver.registry import Registry
 from netkube.apiserver.server import ApiServer, no_kubelet
+from netkube.apiserver.storage import RARELY_READ
 from netkube.client.kubeconfig import kubeconfig
 from netkube.store.store import Store
 from netkube.testing.tools import tool
@@ -46,12 +47,12 @@ class Answer:
 
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
-        super().__init__('localhost', timeout=10)
+        super().__init__('localhost', timeout=60)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(10)
+        self.sock.settimeout(60)
         self.sock.connect(str(self._path))
 
 
@@ -99,7 +100,7 @@ class ServedApi:
 @asynccontextmanager
 async def served_api(directory: Path, kubelet_of: KubeletOf = no_kubelet) -> AsyncIterator[ServedApi]:
     pki = ensure_certificates(directory / 'pki', serving_names('10.96.0.1', 'cluster.local'))
-    store = Store(directory / 'db')
+    store = Store(directory / 'db', shelved=RARELY_READ)
     registry = Registry(store)
     server = ApiServer(registry, kubelet_of)
     running = asyncio.create_task(server.run())

@@ -30,7 +30,7 @@ async def raw(api: ServedApi, data: bytes, half: bool = False) -> tuple[int, Any
         writer.write(data)
         if half:
             writer.write_eof()
-        head = await asyncio.wait_for(reader.readuntil(b'\r\n\r\n'), 10)
+        head = await asyncio.wait_for(reader.readuntil(b'\r\n\r\n'), 60)
         length = int(head.lower().partition(b'content-length: ')[2].split(b'\r')[0])
         return int(head.split()[1]), json.loads(await reader.readexactly(length))
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -68,7 +68,7 @@ class TestHeads:
         whole = b'GET /version HTTP/1.1\r\nhost: x\r\n\r\n'
         reader, writer = await asyncio.open_unix_connection(str(api.socket))
         writer.write(whole + b'GET /vers')  # nor that of the next request
-        assert (await asyncio.wait_for(reader.read(), 10)).count(b'HTTP/1.1 200') == 1
+        assert (await asyncio.wait_for(reader.read(), 60)).count(b'HTTP/1.1 200') == 1
         writer.close()
 
 

@@ -72,7 +72,7 @@ PATH = '/apis/example.com/v1/namespaces/default/widgets'
 
 async def test_defined_explained_created_shown_and_deleted(api: ServedApi) -> None:
     assert 'widgets.example.com created' in await api.kubectl('create', '-f', '-', stdin=json.dumps(CRD))
-    waited = await api.kubectl('wait', '--for=condition=Established', 'crd/widgets.example.com', '--timeout=5s')
+    waited = await api.kubectl('wait', '--for=condition=Established', 'crd/widgets.example.com', '--timeout=60s')
     assert 'condition met' in waited
     assert 'wd' in await api.kubectl('api-resources', '--api-group=example.com')
     assert 'example.com/v1\nexample.com/v1beta1' in await api.kubectl('api-versions')
@@ -187,7 +187,7 @@ async def test_a_watch_sees_custom_resources_and_ends_with_their_kind(registry: 
     with pytest.raises(ApiError, match='create not allowed while custom resource definition is terminating'):
         await registry.create(WIDGETS, WIDGET)
     await registry.patch(CUSTOMRESOURCEDEFINITIONS, '', 'widgets.example.com', {'metadata': {'finalizers': None}})
-    await asyncio.wait_for(following, 5)
+    await asyncio.wait_for(following, 60)
     assert seen == ['ADDED', 'DELETED']
     with pytest.raises(ApiError) as error:
         await registry.list(WIDGETS)

@@ -161,7 +161,7 @@ async def test_a_watcher_that_does_not_read_is_dropped_with_410(api: ServedApi) 
     writer.transport.resume_reading()
     seen, last = 0, b''
     while b'"ERROR"' not in last:
-        last = await asyncio.wait_for(reader.readuntil(b'\n'), 10)
+        last = await asyncio.wait_for(reader.readuntil(b'\n'), 60)
         seen += b'"MODIFIED"' in last
     assert b'"reason":"Expired","code":410' in last and seen < 300
     writer.close()

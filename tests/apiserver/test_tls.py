@@ -26,7 +26,7 @@ def context(pki: Pki, client: Pair | None) -> ssl.SSLContext:
 
 async def code(api: ServedApi, path: str, client: Pair | None, host: str = '127.0.0.1') -> int:
     def get() -> int:
-        connection = http.client.HTTPSConnection(host, api.port, context=context(api.pki, client), timeout=5)
+        connection = http.client.HTTPSConnection(host, api.port, context=context(api.pki, client), timeout=60)
         connection.request('GET', path)
         return connection.getresponse().status
 

@@ -12,7 +12,7 @@ NOBODY = ('setpriv', '--reuid=65534', '--clear-groups')
 
 def netkube(*words, prefix=()):
     command = [*prefix, sys.executable, '-E', '-s', '-m', 'netkube.cli.main', '--cluster', 'none', *words]
-    return subprocess.run(command, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=30)
+    return subprocess.run(command, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=120)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ HEAVY = {'asyncio', 'pyroute2', 'dns', 'nftables', 'cryptography', 'uvicorn', 'w
 )
 def test_a_command_loads_only_what_it_needs(words):
     done = subprocess.run(
-        [sys.executable, '-c', LOADED.format(words=words)], text=True, capture_output=True, timeout=30
+        [sys.executable, '-c', LOADED.format(words=words)], text=True, capture_output=True, timeout=120
     )
     loaded = set(done.stderr.splitlines()[-1].split())
     assert 'click' in loaded

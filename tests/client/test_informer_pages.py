@@ -62,7 +62,7 @@ async def client(api: Registry, tmp_path: Path) -> AsyncIterator[Pages]:
 async def running(client: Pages) -> tuple[Informer, asyncio.Task[None]]:
     informer = Informer(client, CONFIGMAPS, namespace='default')
     task = asyncio.create_task(informer.run())
-    await asyncio.wait_for(informer.synced.wait(), 5)
+    await asyncio.wait_for(informer.synced.wait(), 60)
     return informer, task
 
 

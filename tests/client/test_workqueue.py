@@ -12,7 +12,7 @@ import uvloop
 from netkube.client.workqueue import WorkQueue
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
-WAIT = 10.0
+WAIT = 60.0
 
 
 @pytest.fixture(params=[asyncio.run, uvloop.run], ids=['asyncio', 'uvloop'])

@@ -35,13 +35,13 @@ def marked(cluster: Cluster) -> Cluster:
 
 
 def cgroups(cluster: Cluster) -> list[str]:
-    """Its own, which all begin at the top; other clusters' come and go meanwhile."""
+    """Its own, of both versions, which all begin at the top; other clusters' come and go meanwhile."""
     return [str(found) for tree in cgroup_trees() for found in tree.glob(f'netkube-{cluster.name}*')]
 
 
 def cgroup_trees() -> list[Path]:
     mounts = (line.split() for line in Path('/proc/self/mounts').read_text().splitlines())
-    return [Path(mount[1]) for mount in mounts if mount[2] == 'cgroup2']
+    return [Path(mount[1]) for mount in mounts if mount[2] in ('cgroup', 'cgroup2')]
 
 
 def processes(cluster: Cluster) -> list[str]:

@@ -38,7 +38,7 @@ def capturing(cluster: Cluster, *words: str, stdout: int = subprocess.PIPE):
 def ended(running: subprocess.Popen) -> tuple[str, str]:
     """What it printed, once Ctrl-C has ended it well."""
     running.send_signal(signal.SIGINT)
-    output, errors = running.communicate(timeout=20)
+    output, errors = running.communicate(timeout=60)
     assert running.returncode == 0, errors
     return output.decode(errors='replace'), errors.decode()
 

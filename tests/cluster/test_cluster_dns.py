@@ -24,7 +24,7 @@ def client(shop: Cluster) -> Cluster:
 
 
 def dig(*words: str) -> str:
-    return subprocess.run(['dig', f'@{VIP}', '+time=2', *words], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(['dig', f'@{VIP}', '+time=60', *words], check=True, capture_output=True, text=True).stdout
 
 
 def config_map(**data: object) -> dict:

@@ -10,13 +10,13 @@ from netkube.testing.objects import container, pod, service
 
 OPTIONS = ('--ip-family', 'dual')
 SERVER = ('python3', '-m', 'http.server', '8080', '--bind', '::')
-FETCH = 'import urllib.request as u, sys; print(u.urlopen(sys.argv[1], timeout=5).status)'
+FETCH = 'import urllib.request as u, sys; print(u.urlopen(sys.argv[1], timeout=60).status)'
 CONNECT = 'import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5); print("ok")'
 NAMESERVER = """
 import socket, struct, sys
 name = b''.join(bytes([len(p)]) + p.encode() for p in 'kubernetes.default.svc.cluster.local'.split('.')) + b'\\0'
 sock = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
-sock.settimeout(5)
+sock.settimeout(60)
 sock.sendto(struct.pack('>6H', 7, 256, 1, 0, 0, 0) + name + struct.pack('>2H', 1, 1), (sys.argv[1], 53))
 print(struct.unpack('>6H', sock.recv(512)[:12])[3])
 """

@@ -43,11 +43,11 @@ async def test_install_upgrade_rollback_uninstall_with_running_pods(shop: Cluste
     helm(shop, 'upgrade', 'shop', str(CHART), *more, *WAIT)
     await eventually(lambda: running(shop, GREETING) == {'red'}, 30, 'new Pods only')
     helm(shop, 'rollback', 'shop', '1', *WAIT)
-    await eventually(lambda: len(running(shop, '.metadata.name')) == 2 and running(shop, GREETING) == set(), 30)
+    await eventually(lambda: len(running(shop, '.metadata.name')) == 2 and running(shop, GREETING) == set())
     assert [line.split()[0] for line in helm(shop, 'history', 'shop').splitlines()] == ['REVISION', '1', '2', '3']
 
     helm(shop, 'uninstall', 'shop', *WAIT)
-    await eventually(lambda: running(shop, '.metadata.name') == set(), 30)
+    await eventually(lambda: running(shop, '.metadata.name') == set())
     left = shop.kubectl('get', 'deploy,rs,svc,sa,configmaps,secrets', '-l', 'app.kubernetes.io/instance=shop',
                         '-o', 'name')  # fmt: skip
     assert left == 'configmap/shop-before\n'  # a hook's object is not the release's

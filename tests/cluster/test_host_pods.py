@@ -39,7 +39,7 @@ async def test_a_service_of_a_pod_on_the_nodes_network(shop: Cluster) -> None:
 def test_a_second_pod_with_that_port_finds_no_node(shop: Cluster) -> None:
     shop.apply(on_host('web', server(ports=PORTS), hostNetwork=True))
     shop.apply(on_host('again', server(ports=PORTS), hostNetwork=True), wait=False)
-    shop.kubectl('wait', 'pod/again', '--for=condition=PodScheduled=false', '--timeout=20s')
+    shop.kubectl('wait', 'pod/again', '--for=condition=PodScheduled=false', '--timeout=60s')
     [condition] = [c for c in found(shop, 'pod', 'again')['status']['conditions'] if c['type'] == 'PodScheduled']
     assert "didn't have free ports for the requested pod ports" in condition['message']
 

@@ -18,7 +18,7 @@ import sys, time, urllib.request
 count = 0
 while True:
     try:
-        with urllib.request.urlopen('http://web/', timeout=5) as answer:
+        with urllib.request.urlopen('http://web/', timeout=30) as answer:
             count += 1
             print(count, answer.read().decode().strip(), flush=True)
     except OSError as error:
@@ -69,7 +69,7 @@ def dig(cluster: Cluster) -> str:
 
 
 def fetch(url: str) -> str:
-    command = ['curl', '-s', '--max-time', '5', url]
+    command = ['curl', '-s', '--max-time', '60', url]
     return subprocess.run(command, text=True, capture_output=True, check=True).stdout
 
 
@@ -153,7 +153,7 @@ async def test_pods_that_died_with_the_runtime_are_started_again(shop):
     before = instances(shop)
     address = shop.get('service', 'web')['spec']['clusterIP']
     shop.kill('runtime')
-    await eventually(lambda: _all_started_again(shop, before), 30)
+    await eventually(lambda: _all_started_again(shop, before))
     shop('wait', 'deploy/web', '--timeout', '20')
     assert fetch(f'http://{address}/').startswith('web-')
     await go_on(shop)

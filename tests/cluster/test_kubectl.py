@@ -24,7 +24,7 @@ def kubectl(shop: Cluster, *words: str, stdin: str = '', **environment: str) -> 
     """With the exit code and stderr, which ``shop.kubectl`` keeps to itself."""
     command = [str(tool('kubectl')), '--kubeconfig', shop('kubeconfig').strip(), *words]
     return subprocess.run(
-        command, input=stdin, text=True, capture_output=True, timeout=60, env={**shop.clients, **environment}
+        command, input=stdin, text=True, capture_output=True, timeout=180, env={**shop.clients, **environment}
     )
 
 
@@ -210,13 +210,13 @@ class TestReading:
         assert 'Server Version: v1.37' in shop.kubectl('version')
 
     def test_wait(self, shop):
-        said = shop.kubectl('wait', '--for=condition=Available', 'deployment/web', '--timeout=30s')
+        said = shop.kubectl('wait', '--for=condition=Available', 'deployment/web', '--timeout=60s')
         assert said == 'deployment.apps/web condition met\n'
         phase = '--for=jsonpath={.status.phase}=Running'
-        assert shop.kubectl('wait', phase, 'pod/talker', '--timeout=30s') == 'pod/talker condition met\n'
+        assert shop.kubectl('wait', phase, 'pod/talker', '--timeout=60s') == 'pod/talker condition met\n'
         shop.apply(config_map('waited', a='1'))
         shop.kubectl('delete', 'configmap', 'waited', '--wait=false')
-        shop.kubectl('wait', '--for=delete', 'configmap/waited', '--timeout=30s')
+        shop.kubectl('wait', '--for=delete', 'configmap/waited', '--timeout=60s')
         with pytest.raises(CommandError, match='timed out waiting for the condition'):
             shop.kubectl('wait', '--for=condition=Nothing', 'pod/talker', '--timeout=0.1s')
 
@@ -226,7 +226,7 @@ class TestWorkloads:
         shop.apply(deployment('rolled', container('sleep', 'inf')))
         said = shop.kubectl('rollout', 'restart', 'deployment/rolled')
         assert said == 'deployment.apps/rolled restarted\n'
-        status = shop.kubectl('rollout', 'status', 'deployment/rolled', '--timeout=30s')
+        status = shop.kubectl('rollout', 'status', 'deployment/rolled', '--timeout=60s')
         assert status.endswith('successfully rolled out\n')
         history = shop.kubectl('rollout', 'history', 'deployment/rolled').split()
         assert history[-4:] == ['1', '<none>', '2', '<none>']
@@ -234,7 +234,7 @@ class TestWorkloads:
         assert found(shop, 'deployment', 'rolled')['spec']['paused'] is True
         shop.kubectl('rollout', 'resume', 'deployment/rolled')
         assert shop.kubectl('rollout', 'undo', 'deployment/rolled') == 'deployment.apps/rolled rolled back\n'
-        shop.kubectl('rollout', 'status', 'deployment/rolled', '--timeout=30s')
+        shop.kubectl('rollout', 'status', 'deployment/rolled', '--timeout=60s')
         annotations = found(shop, 'deployment', 'rolled')['spec']['template']['metadata'].get('annotations', {})
         assert 'kubectl.kubernetes.io/restartedAt' not in annotations
 
@@ -242,7 +242,7 @@ class TestWorkloads:
         shop.apply(deployment('scaled', container('sleep', 'inf')))
         said = shop.kubectl('scale', 'deployment/scaled', '--replicas=3', '--current-replicas=1')
         assert said == 'deployment.apps/scaled scaled\n'
-        shop.kubectl('wait', '--for=jsonpath={.status.readyReplicas}=3', 'deployment/scaled', '--timeout=30s')
+        shop.kubectl('wait', '--for=jsonpath={.status.readyReplicas}=3', 'deployment/scaled', '--timeout=60s')
 
     def test_expose(self, shop):
         shop.apply(deployment('exposed', server()))
@@ -255,7 +255,7 @@ class TestWorkloads:
     def test_run_and_logs(self, shop):
         words = ('run', 'once', '--image=none', '--restart=Never', '--command', '--', 'echo', 'hello')
         assert shop.kubectl(*words) == 'pod/once created\n'
-        shop.kubectl('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/once', '--timeout=30s')
+        shop.kubectl('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/once', '--timeout=60s')
         assert shop.kubectl('logs', 'once') == 'hello\n'
         assert shop.kubectl('logs', '-l', 'run=once', '--prefix').endswith('] hello\n')
 
@@ -275,9 +275,9 @@ class TestNode:
         assert shop.kubectl('uncordon', node) == f'node/{node} uncordoned\n'
         assert shop.kubectl('taint', 'node', node, 'for=tests:NoSchedule') == f'node/{node} tainted\n'
         assert shop.kubectl('taint', 'node', node, 'for-') == f'node/{node} untainted\n'
-        said = shop.kubectl('drain', node, '--force', '--ignore-daemonsets', '--timeout=30s')
+        said = shop.kubectl('drain', node, '--force', '--ignore-daemonsets', '--timeout=60s')
         assert said.endswith(f'node/{node} drained\n')
         names = shop.kubectl('get', 'pods', '--field-selector=status.phase=Running', '-o', 'name')
         assert names == ''
         shop.kubectl('uncordon', node)
-        shop.kubectl('wait', '--for=condition=Available', 'deployment/web', '--timeout=30s')
+        shop.kubectl('wait', '--for=condition=Available', 'deployment/web', '--timeout=60s')

@@ -19,7 +19,7 @@ from netkube.testing.tools import tool
 
 def kubectl(shop: Cluster, *words: str, stdin: str = '') -> subprocess.CompletedProcess[str]:
     command = [str(tool('kubectl')), *words]
-    return subprocess.run(command, env=shop.clients, input=stdin, text=True, capture_output=True, timeout=60)
+    return subprocess.run(command, env=shop.clients, input=stdin, text=True, capture_output=True, timeout=180)
 
 
 def found(shop: Cluster, *words: str) -> Any:
@@ -159,7 +159,7 @@ class TestStoredOnly:
             done = kubectl(shop, 'apply', '-f', '-', stdin=manifest(*kinds, own))
             assert done.returncode == 0, done.stderr
         assert 'Warning' not in kubectl(shop, 'apply', '-f', '-', stdin=manifest(kinds[2])).stderr
-        shop.kubectl('rollout', 'status', 'deployment/whole', '--timeout=30s')
+        shop.kubectl('rollout', 'status', 'deployment/whole', '--timeout=60s')
         said = kubectl(shop, 'delete', '-f', '-', stdin=manifest(*kinds, own, crd))
         assert (said.returncode, len(said.stdout.splitlines())) == (0, 9)
 
@@ -194,7 +194,7 @@ def test_proxy(shop: Cluster) -> None:
     try:
         assert proxy.stdout
         address = proxy.stdout.readline().rsplit(' ', 1)[1].strip()
-        with urllib.request.urlopen(f'http://{address}/api/v1/namespaces/default', timeout=10) as answer:
+        with urllib.request.urlopen(f'http://{address}/api/v1/namespaces/default', timeout=60) as answer:
             assert json.load(answer)['metadata']['name'] == 'default'
     finally:
         proxy.terminate()

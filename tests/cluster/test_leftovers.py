@@ -105,8 +105,8 @@ async def test_up_after_a_kill_of_everything_starts_the_pods_again(own):
     own.kill('daemon', 'dns', 'runtime')
     own.up()
     address = own.get('service', 'web')['spec']['clusterIP']
-    await eventually(lambda: own.get('deployment', 'web')['status'].get('readyReplicas') == 3, 30)
-    assert run(f'curl -s --max-time 5 http://{address}/').startswith('web-')
+    await eventually(lambda: own.get('deployment', 'web')['status'].get('readyReplicas') == 3)
+    assert run(f'curl -s --max-time 60 http://{address}/').startswith('web-')
 
 
 def test_forwarding_that_was_on_stays_on(own):
@@ -142,8 +142,8 @@ def addresses(cluster: Cluster) -> set[str]:
 def _answers(cluster: Cluster) -> None:
     """To the machine by address, and to a Pod by name."""
     address = cluster.get('service', 'web')['spec']['clusterIP']
-    assert run(f'curl -s --max-time 5 http://{address}/') == 'web\n'
-    assert cluster('exec', 'client', '--', 'curl', '-s', '--max-time', '5', 'http://web/') == 'web\n'
+    assert run(f'curl -s --max-time 60 http://{address}/') == 'web\n'
+    assert cluster('exec', 'client', '--', 'curl', '-s', '--max-time', '60', 'http://web/') == 'web\n'
 
 
 def _kill_all(cluster: Cluster) -> None:

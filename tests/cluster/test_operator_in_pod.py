@@ -12,7 +12,7 @@ from netkube.api.meta import Object
 from netkube.testing import Cluster, eventually
 from netkube.testing.objects import config_map, container, deployment
 
-PATIENCE = 30.0  # seconds: kopf backs off after a refusal
+PATIENCE = 60.0  # seconds: kopf backs off after a refusal
 # As in kopf's documentation, "Deployment": its own needs, and those of the handlers.
 ACCESS = """
 apiVersion: v1
@@ -128,7 +128,7 @@ def operator() -> Object:
 @pytest.fixture(scope='module')
 def greeter(shop: Cluster) -> Cluster:
     shop.kubectl('apply', '-f', '-', stdin='---'.join((ACCESS, CRD)))
-    shop.kubectl('wait', '--for=condition=Established', 'crd/greetings.example.com', '--timeout=10s')
+    shop.kubectl('wait', '--for=condition=Established', 'crd/greetings.example.com', '--timeout=60s')
     shop.apply(config_map('operator', **{'operator.py': OPERATOR}), config_map('farewell'), operator())
     return shop
 

@@ -98,7 +98,7 @@ class TestPortForward:
         for target in ('service/web', 'deployment/web'):
             with (
                 forwarded(shop, target, 80) as port,
-                urllib.request.urlopen(f'http://127.0.0.1:{port}/', timeout=10) as answer,
+                urllib.request.urlopen(f'http://127.0.0.1:{port}/', timeout=60) as answer,
             ):
                 assert answer.status == 200
 
@@ -117,7 +117,7 @@ class TestPortForward:
         address = shop.get('pods', '-l', 'app=web')[0]['metadata']['name']
         forward = portforward(api.connect_get_namespaced_pod_portforward, address, 'default', ports='80')
         connection = forward.socket(80)
-        connection.settimeout(10)
+        connection.settimeout(60)
         connection.sendall(b'GET / HTTP/1.0\r\n\r\n')
         assert connection.recv(8192).startswith(b'HTTP/1.0 200')
         forward.close()
@@ -162,7 +162,7 @@ class TestAttach:
         while '33 77' not in (line := terminal.stdout.readline()):
             assert line, f'it ended with {"".join(seen)}'
             seen.append(line)
-        output, _ = terminal.communicate('world\n', timeout=30)
+        output, _ = terminal.communicate('world\n', timeout=60)
         assert 'hello world' in output
         assert 'pod "shell" deleted' in output
         assert terminal.returncode == 3
@@ -188,13 +188,13 @@ class TestProxy:
         with started(shop, 'proxy', '--port=0') as process:
             assert process.stdout
             base = 'http://' + process.stdout.readline().split()[-1]
-            with urllib.request.urlopen(f'{base}{self.BASE}/services/web:80/proxy/x', timeout=10) as answer:
+            with urllib.request.urlopen(f'{base}{self.BASE}/services/web:80/proxy/x', timeout=60) as answer:
                 assert answer.status == 200
-            with urllib.request.urlopen(f'{base}/version', timeout=10) as answer:
+            with urllib.request.urlopen(f'{base}/version', timeout=60) as answer:
                 assert b'gitVersion' in answer.read()
 
 
 def refusal(shop: Cluster, path: str) -> str:
-    done = subprocess.run(command(shop, 'get', '--raw', path), text=True, capture_output=True, timeout=30)
+    done = subprocess.run(command(shop, 'get', '--raw', path), text=True, capture_output=True, timeout=60)
     assert done.returncode == 1
     return done.stderr.strip().partition(': ')[2]

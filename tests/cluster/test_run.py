@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def answer(shop: Cluster, name: str) -> str:
     address = shop.get('service', name)['spec']['clusterIP']
-    return subprocess.run(['curl', '-s', f'http://{address}:8080/'], capture_output=True, text=True, timeout=10).stdout
+    return subprocess.run(['curl', '-s', f'http://{address}:8080/'], capture_output=True, text=True, timeout=60).stdout
 
 
 def test_a_command_of_this_folder(shop, folder):

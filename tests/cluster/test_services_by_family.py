@@ -45,7 +45,7 @@ with concurrent.futures.ThreadPoolExecutor(len(urls)) as together:
 """  # noqa: E501
 LOOK_UP = r"""
 import json, subprocess, sys
-print(json.dumps({q: sorted(subprocess.run(['dig', '+short', '+search', '+time=2', '+tries=1', *q.split()],
+print(json.dumps({q: sorted(subprocess.run(['dig', '+short', '+search', '+time=30', '+tries=1', *q.split()],
     text=True, stdout=subprocess.PIPE).stdout.splitlines()) for q in sys.argv[1:]}))
 """
 PLACES = ('pod', 'node', 'machine')
@@ -82,7 +82,7 @@ class Town:
         status = json.loads(self.cluster('status', '-o', 'json'))
         return [str(plan.machine_address) for plan in plans_of(status['podCIDR'], status['serviceCIDR'])]
 
-    def ask(self, place: str, *urls: str, patience: str = '5') -> dict[str, str]:
+    def ask(self, place: str, *urls: str, patience: str = '30') -> dict[str, str]:
         """What each URL answers there, as 'POD CLIENT-ADDRESS', or 'refused' or 'dropped'."""
         return json.loads(self.run(place, 'python3', '-c', ASK, patience, *urls))
 
@@ -182,8 +182,8 @@ def test_another_port_is_refused_and_an_unused_address_dropped(town):
     address = town.service('plain')['spec']['clusterIPs'][-1]
     unused = address.rpartition(':')[0] + ':99'  # of the lower part, which nobody is given at random
     for place in PLACES:
-        answers = town.ask(place, url(address, 81), url(unused, 80), patience=DROPPED_AFTER)
-        assert list(answers.values()) == ['refused', 'dropped']
+        assert list(town.ask(place, url(address, 81)).values()) == ['refused']
+        assert town.outcomes(place, url(unused, 80)) == {'dropped'}
 
 
 def test_names(town):
@@ -225,7 +225,7 @@ async def test_policies_cut_and_let_through_each_way_and_trace_says_which(town, 
         def settled() -> bool:
             return town.serves(place, *ways) if wanted == 'answered' else town.outcomes(place, *ways) == {wanted}
 
-        await eventually(settled, timeout=20)
+        await eventually(settled)
 
     policies.apply(policy('deny-all', policyTypes=['Ingress', 'Egress']))
     await settle('pod', 'dropped')
@@ -279,7 +279,7 @@ async def test_a_service_of_each_type_in_turn_leaves_nothing_of_the_one_before(t
         if spec['type'] == 'LoadBalancer':
             await eventually(lambda: town.service('chameleon')['status']['loadBalancer'].get('ingress'))
         now = set(town.urls('chameleon')) if spec['type'] != 'ExternalName' else set()
-        await eventually(lambda now=now: town.serves('pod', 'http://chameleon/', *now), timeout=20)
+        await eventually(lambda now=now: town.serves('pod', 'http://chameleon/', *now))
         gone = ways - now
         await eventually(lambda gone=gone: not gone or 'answered' not in town.outcomes('machine', *gone))
         ways |= now
@@ -310,7 +310,7 @@ async def test_a_further_range_is_served_to_everybody_until_it_goes(town):
     town.cluster.kubectl('delete', 'servicecidr', 'more', '--wait=false')
     assert town.serves('machine', *town.urls('wide'))
     town.cluster.kubectl('delete', 'service', 'wide')
-    town.cluster.kubectl('wait', '--for=delete', 'servicecidr/more', '--timeout=20s')
+    town.cluster.kubectl('wait', '--for=delete', 'servicecidr/more', '--timeout=60s')
     networks = [cidr.partition('/')[0] for cidr, *_ in ranges]
     await eventually(lambda: not any(network in town.nft() for network in networks))
     routes = town.run('machine', 'ip', 'route') + town.run('machine', 'ip', '-6', 'route')

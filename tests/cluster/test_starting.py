@@ -204,8 +204,8 @@ def test_without_host_access_nothing_of_it_is_on_the_machine(own):
     own.apply(pod('web', server()), service('web', 80), pod('client'))
     assert _machine_network() == before
     assert sysctl.read(FORWARD) == '0'
-    assert own('exec', 'client', '--', 'curl', '-s', '--max-time', '5', 'http://web/') == 'web\n'
-    outside = own.run('exec', 'client', '--', 'curl', '-s', '--max-time', '5', 'http://192.0.2.1/')
+    assert own('exec', 'client', '--', 'curl', '-s', '--max-time', '60', 'http://web/') == 'web\n'
+    outside = own.run('exec', 'client', '--', 'curl', '-s', '--max-time', '60', 'http://192.0.2.1/')
     assert outside.returncode == 7  # curl: failed to connect, at once
 
 

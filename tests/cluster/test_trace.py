@@ -112,7 +112,7 @@ async def serving(cluster: Cluster, pod_name: str, destination: str) -> Traced:
         assert traced.works, traced.verdict
         return traced
 
-    return await eventually(attempt, timeout=20)
+    return await eventually(attempt)
 
 
 class TestWhatWorks:
@@ -171,7 +171,7 @@ class TestWhatWorks:
             assert traced.steps['answer']['facts']['outcome'] == 'answered'
             return traced
 
-        traced = await eventually(answered, timeout=20)
+        traced = await eventually(answered)
         assert traced.works and traced.chosen() == (address_of(town, 'echo'), 5353)
 
     def test_udp_without_an_answer_is_delivered_to_a_process(self, town):
@@ -251,7 +251,7 @@ class TestEndpoints:
             assert 'Readiness probe failed: ' in verdict
             return verdict
 
-        assert 'Pod default/sick is not ready' in await eventually(told, timeout=20)
+        assert 'Pod default/sick is not ready' in await eventually(told)
 
     async def test_a_container_that_ends(self, town):
         def told() -> bool:
@@ -259,7 +259,7 @@ class TestEndpoints:
             assert 'Pod default/broken is not ready: container main' in verdict
             return 'CrashLoopBackOff' in verdict or 'exit code 3' in verdict
 
-        assert await eventually(told, timeout=20)
+        assert await eventually(told)
 
     def test_a_named_port_that_no_pod_declares(self, town):
         verdict = trace(town, 'client', 'named:80').verdict
@@ -273,7 +273,7 @@ class TestProcesses:
             assert 'listens on 127.0.0.1:8080 only' in traced.verdict
             return traced
 
-        traced = await eventually(told, timeout=20)
+        traced = await eventually(told)
         assert 'let it listen on 0.0.0.0' in traced.verdict and 'python3 (pid ' in traced.verdict
         assert traced.steps['kernel']['facts']['answer'] == 'refused'
 
@@ -305,7 +305,7 @@ class TestProcesses:
                 one = trace(town, 'client', 'mixed:80')
                 return one if one.steps['kernel']['facts'].get('chosen', {}).get('address') == chosen else None
 
-            return await eventually(traced, timeout=30)
+            return await eventually(traced)
 
         lucky, unlucky = await seen(web), await seen(deaf)
         assert lucky.works and f'But other endpoints of the Service are not listened on: {deaf}:8080' in lucky.verdict
@@ -339,12 +339,12 @@ class TestRules:
         web = address_of(town, 'web')
         rule('netkube-policy', f'ip daddr {web} drop comment "NetworkPolicy default/closed"')
         started = time.monotonic()
-        traced = trace(town, 'client', '--timeout', '30', 'web:80')
+        traced = trace(town, 'client', '--timeout', '150', 'web:80')
         assert 'NetworkPolicy cuts the connection' in traced.verdict and 'default/closed' in traced.verdict
         assert traced.steps['kernel']['facts']['cut']['chain'] == 'web-ingress'
         assert f'ip daddr {web} drop' in traced.steps['kernel']['facts']['cut']['rule']
         assert traced.steps['answer']['facts']['outcome'] == 'dropped'
-        assert time.monotonic() - started < 30  # what was dropped is not waited for
+        assert time.monotonic() - started < 120  # what was dropped is not waited for
 
     def test_a_network_policy_that_cuts_dns(self, town, rule):
         resolver = cluster_dns(town)

@@ -196,7 +196,7 @@ async def test_calls_a_rollout_stuck_after_its_deadline(rollouts: Cluster) -> No
     async def stuck() -> bool:
         return conditions(await current(rollouts)).get('Progressing', ('', '', ''))[1] == 'ProgressDeadlineExceeded'
 
-    await eventually(stuck, timeout=15)
+    await eventually(stuck)
     (only,) = await rollouts.list(REPLICASETS)
     message = f'ReplicaSet "{only["metadata"]["name"]}" has timed out progressing.'
     assert conditions(await current(rollouts))['Progressing'] == ('False', 'ProgressDeadlineExceeded', message)

@@ -61,7 +61,7 @@ async def ingress(api: Registry, name: str) -> list[Object]:
 
 async def address(api: Registry, name: str) -> str:
     """The address it has, as soon as it has one."""
-    entries = await eventually(lambda: ingress(api, name), timeout=5)
+    entries = await eventually(lambda: ingress(api, name))
     return entries[0]['ip']
 
 
@@ -82,7 +82,7 @@ async def test_a_load_balancer_has_an_address_and_says_so(api: Registry) -> None
     async def reported() -> bool:
         return await reasons(api, 'web') == ['EnsuringLoadBalancer', 'EnsuredLoadBalancer']
 
-    await eventually(reported, timeout=5)
+    await eventually(reported)
     await create(api, 'other')
     assert await address(api, 'other') == '10.244.224.2'
 
@@ -91,7 +91,7 @@ async def test_a_wish_is_honoured_and_may_change(api: Registry) -> None:
     await create(api, 'web', loadBalancerIP='10.244.230.7')
     assert await address(api, 'web') == '10.244.230.7'
     await change(api, 'web', loadBalancerIP='10.244.230.8')
-    await eventually(lambda: has(api, 'web', '10.244.230.8'), timeout=5)
+    await eventually(lambda: has(api, 'web', '10.244.230.8'))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ async def test_a_wish_that_cannot_be_met_is_said_and_the_service_stays_pending(
     await address(api, 'first')
     await create(api, 'web', loadBalancerIP=wish)
 
-    await eventually(lambda: reasons(api, 'web'), timeout=5)
+    await eventually(lambda: reasons(api, 'web'))
     (event,) = [e for e in (await api.list(EVENTS)).items if e['involvedObject']['name'] == 'web']
     assert (event['type'], event['reason']) == ('Warning', 'SyncLoadBalancerFailed')
     assert event['message'] == f'Error syncing load balancer: failed to ensure load balancer: {why}'
@@ -121,7 +121,7 @@ async def test_a_service_that_is_no_longer_a_load_balancer_gives_its_address_bac
     await create(api, 'second', loadBalancerIP='10.244.224.1')  # waits for it
     await change(api, 'web', type='ClusterIP')
 
-    await eventually(lambda: has(api, 'web'), timeout=5)
+    await eventually(lambda: has(api, 'web'))
     assert await address(api, 'second') == '10.244.224.1'
     await api.delete(SERVICES, 'default', 'second')
     await create(api, 'third')
@@ -166,7 +166,7 @@ async def test_a_full_range_leaves_a_service_pending_until_one_is_free() -> None
             await create(api, name)
             await address(api, name)
         await create(api, 'c')
-        await eventually(lambda: reasons(api, 'c'), timeout=5)
+        await eventually(lambda: reasons(api, 'c'))
         assert await ingress(api, 'c') == []
 
         await api.delete(SERVICES, 'default', 'b')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,7 +11,7 @@ from workload_cluster import Cluster, pod, replica_set
 
 from netkube.api.meta import key_of
 from netkube.api.resources import PODS, REPLICASETS
-from netkube.controllers.replicaset import ReplicaSetController
+from netkube.controllers.replicaset import REST_SECONDS, ReplicaSetController
 from netkube.testing import eventually
 
 
@@ -156,6 +157,7 @@ async def test_pods_that_become_ready_one_by_one_are_counted_in_batches(replicas
     await replicas.api.create(REPLICASETS, replica_set(replicas=100))
     await eventually(lambda: has_pods(replicas, 100))
     watch = replicas.api.store.watch('replicasets.apps/', replicas.api.store.revision)
+    began = time.monotonic()
     for each in await replicas.list(PODS):
         await replicas.make_ready(each)
         for _ in range(5):
@@ -165,4 +167,5 @@ async def test_pods_that_become_ready_one_by_one_are_counted_in_batches(replicas
         return (await status(replicas)).get('availableReplicas') == 100
 
     await eventually(all_available)
-    assert len(watch.pending()) < 50
+    rests = (time.monotonic() - began) / (100 * REST_SECONDS)
+    assert len(watch.pending()) <= rests + 3  # on a slow machine there is time for more of them

@@ -17,7 +17,7 @@ from netkube.network.namespaces import list_names, socket_in
 from netkube.network.netlink import Message, Netlink
 
 PORT = 8080
-DEADLINE = 5  # seconds
+DEADLINE = 60  # seconds
 
 
 def run(command: str, netns: str | None = None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from policy_lab import ALL, FAMILIES, KINDS, LOST_AFTER, NONE, Host, Lab, bound, socket_in
+from policy_lab import ALL, FAMILIES, KINDS, LOST_AFTER, NONE, PATIENCE, Host, Lab, bound, socket_in, unless_lost
 
 from netkube.testing import eventually
 
@@ -27,15 +27,18 @@ class Connection:
 
     async def open(self) -> Connection:
         await asyncio.get_running_loop().sock_connect(self.socket, (self.target.address[self.family], 80))
-        assert await self.echoes()
+        assert await self.echoes(PATIENCE)
         return self
 
     async def echoes(self, within: float = LOST_AFTER) -> bool:
         loop = asyncio.get_running_loop()
+
+        async def exchange() -> bool:
+            await loop.sock_sendall(self.socket, b'x')
+            return await loop.sock_recv(self.socket, 1) == b'x'
+
         try:
-            async with asyncio.timeout(within):
-                await loop.sock_sendall(self.socket, b'x')
-                return await loop.sock_recv(self.socket, 1) == b'x'
+            return await unless_lost(exchange(), within)
         except TimeoutError:
             return False
 
@@ -61,8 +64,8 @@ async def test_connections_that_are_still_allowed_go_on(lab: Lab, family: int) -
 
     await lab.apply(ALLOW_FRIENDS)
 
-    assert all([await connection.echoes(5) for connection in kept])
-    assert await outgoing.echoes(5)
+    assert all([await connection.echoes(PATIENCE) for connection in kept])
+    assert await outgoing.echoes(PATIENCE)
     assert not await lost.echoes()
 
 
@@ -75,7 +78,7 @@ async def test_a_label_that_goes_cuts_and_one_that_comes_back_joins_again(lab: L
     assert not await connection.echoes()
 
     await lab.label(client, role='friend')
-    assert await connection.echoes(10)  # what was lost is sent again
+    assert await connection.echoes(PATIENCE)  # what was lost is sent again
 
 
 async def test_a_stream_from_the_server_stops(lab: Lab) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from policy_lab import ALL, NONE, Lab
+from policy_lab import ALL, NONE, PATIENCE, Lab
 from test_policy_connections import Connection
 
 from netkube.network.nft import Nft, load_library
@@ -69,10 +69,10 @@ async def test_a_new_agent_takes_over_without_disturbing_a_connection(lab: Lab) 
     connection = await Connection(client, web).open()
 
     await lab.stop()
-    assert await connection.echoes(5)
+    assert await connection.echoes(PATIENCE)
     await lab.start()
 
-    assert await connection.echoes(5)
+    assert await connection.echoes(PATIENCE)
 
 
 async def test_policies_that_changed_while_nobody_looked_are_in_force_at_the_start(lab: Lab) -> None:

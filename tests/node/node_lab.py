@@ -77,7 +77,7 @@ class Lab:
         life = asyncio.gather(informers.run(), recorder.run(), self.agent.run())
         try:
             registered = asyncio.create_task(self.agent.registered.wait())
-            await asyncio.wait([life, registered], return_when=asyncio.FIRST_COMPLETED, timeout=20)
+            await asyncio.wait([life, registered], return_when=asyncio.FIRST_COMPLETED, timeout=60)
             assert registered.done(), life
             yield self.agent
             assert not life.done(), life
@@ -106,7 +106,7 @@ class Lab:
     async def pod(self, name: str = 'p') -> Object:
         return await self.client.get(PODS, 'default', name)
 
-    async def until(self, condition: Any, name: str = 'p', timeout: float = 10) -> Object:
+    async def until(self, condition: Any, name: str = 'p', timeout: float = 60) -> Object:
         async def holds() -> Object | None:
             pod = await self.pod(name)
             return pod if 'containerStatuses' in pod['status'] and condition(pod) else None
@@ -122,7 +122,7 @@ class Lab:
         except AssertionError as error:
             raise AssertionError(f'{error}\n{await last()}\n{await self.events(name)}') from None
 
-    async def gone(self, name: str = 'p', timeout: float = 10) -> None:
+    async def gone(self, name: str = 'p', timeout: float = 60) -> None:
         async def absent() -> bool:
             try:
                 await self.pod(name)

@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import IPv4Address
 
 import pytest
@@ -13,6 +13,7 @@ from network.packets import Killed, killed_after, listening, network_state, run,
 from netkube.network import namespaces, sysctl
 from netkube.network.namespaces import inside, opened
 from netkube.network.plan import AddressPlan
+from netkube.node import bridges
 from netkube.node.network import SETTINGS, NodeNetwork, NodeNetworkConfig, link_name
 from netkube.testing import eventually
 
@@ -141,7 +142,7 @@ async def test_settings_are_kept_when_br_netfilter_is_loaded_later(node):
 
     assert not seen()
     keeping = asyncio.create_task(node.run())
-    await eventually(seen, timeout=5)
+    await eventually(seen)
     keeping.cancel()
 
 
@@ -289,7 +290,7 @@ async def test_a_kill_while_starting(monkeypatch, messages):
 async def test_starting_over_a_half_built_node():
     """The namespace without a bridge, then a bridge without addresses or routes."""
     namespaces.create(CONFIG.netns)
-    run(f'ip link add {CONFIG.bridge} type bridge', netns=CONFIG.netns)
+    run('ip link add netkube0 type bridge', netns=CONFIG.netns)
     network = NodeNetwork(CONFIG)
     try:
         await network.start()
@@ -320,6 +321,37 @@ async def test_nothing_is_left_on_the_machine():
     await network.stop()
     await network.stop()
     assert network_state() == before
+
+
+async def test_a_full_bridge_is_followed_by_another(monkeypatch, node, a, b):
+    """Two ports each, in place of 1,023."""
+    monkeypatch.setattr(bridges, 'MAX_PORTS', 2)
+    async with AsyncExitStack() as stack:
+        more = [PLAN.node_pod_cidr[number] for number in range(100, 104)]
+        for number, address in enumerate(more):
+            await stack.enter_async_context(pod(node, f'more-{number}', address))
+        assert {name: ports_of(name) for name in ('netkube0', 'netkube1', 'netkube2')} == {
+            'netkube0': {link_name('a'), link_name('b')},
+            'netkube1': {link_name('more-0'), link_name('more-1')},
+            'netkube2': {link_name('more-2'), link_name('more-3')},
+        }
+        again = NodeNetwork(CONFIG)
+        await again.start()
+        await again.plug('more-3', 'more-3', more[3])  # it stays where it is
+        for place, address in (('a', A), ('more-0', more[0]), ('more-3', more[3])):
+            async with listening(place):
+                for client, source in ((CONFIG.netns, PLAN.gateway), ('b', B), ('more-1', more[1])):
+                    assert await seen_as(client, address) == str(source)
+        for number in (2, 3):
+            await again.unplug(f'more-{number}')
+        assert 'netkube2' not in run('ip link', netns=CONFIG.netns)
+        assert str(more[3]) not in run('ip route', netns=CONFIG.netns) + run('ip neigh', netns=CONFIG.netns)
+        await again.close()
+
+
+def ports_of(bridge):
+    lines = run(f'ip -o link show master {bridge}', netns=CONFIG.netns).splitlines()
+    return {line.split()[1].partition('@')[0] for line in lines}
 
 
 async def test_two_nodes_side_by_side_do_not_meet(node, a):

@@ -138,7 +138,7 @@ async def test_a_pod_waits_for_its_account(kubelet: Lab) -> None:
     why = 'failed to fetch token: serviceaccounts "default" not found'
     await kubelet.has_event('Warning', 'FailedMount', f'MountVolume.SetUp failed for volume "{name}" : {why}')
     await kubelet.client.create(SERVICEACCOUNTS, {'metadata': {'name': 'default', 'namespace': 'default'}})
-    await kubelet.until(lambda pod: 'running' in container(pod)['state'], timeout=3)
+    await kubelet.until(lambda pod: 'running' in container(pod)['state'])
 
 
 async def test_a_renewed_token_replaces_the_old_one_at_once(node_lab: Lab) -> None:

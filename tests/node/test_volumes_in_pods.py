@@ -40,7 +40,7 @@ async def test_a_missing_configmap_volume_waits_for_its_object(kubelet: Lab) -> 
     )
     await kubelet.until(lambda pod: waiting_reason(pod) == 'ContainerCreating')
     await create_configmap(kubelet, colour='red')
-    await kubelet.until(lambda pod: 'running' in container(pod)['state'], timeout=3)
+    await kubelet.until(lambda pod: 'running' in container(pod)['state'])
 
 
 async def test_a_missing_key_is_a_configuration_error_until_it_is_there(kubelet: Lab) -> None:
@@ -52,7 +52,7 @@ async def test_a_missing_key_is_a_configuration_error_until_it_is_there(kubelet:
     assert container(pod)['state']['waiting']['message'] == message
     await kubelet.has_event('Warning', 'Failed', f'Error: {message}')
     await kubelet.client.patch(CONFIGMAPS, 'default', 'settings', {'data': {'colour': 'red'}})
-    await kubelet.until(lambda pod: 'running' in container(pod)['state'], timeout=3)
+    await kubelet.until(lambda pod: 'running' in container(pod)['state'])
     assert await kubelet.sh('echo $COLOUR') == 'red\n'
 
 

@@ -54,7 +54,7 @@ def family_of(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ':' in address else socket.AF_INET
 
 
-async def ask(netns: str | None, address: str, port: int, timeout: float = 2.0) -> str:
+async def ask(netns: str | None, address: str, port: int, timeout: float = 60.0) -> str:
     """Connect over TCP and read: 'POD CLIENT-ADDRESS'. ConnectionRefusedError; TimeoutError if nobody reacts."""
     loop = asyncio.get_running_loop()
     with socket_in(netns, family_of(address)) as client:
@@ -73,7 +73,7 @@ def udp_client(netns: str | None, address: str, port: int) -> socket.socket:
     return client
 
 
-async def ask_udp(client: socket.socket, timeout: float = 2.0) -> str:
+async def ask_udp(client: socket.socket, timeout: float = 60.0) -> str:
     """As ``ask``, with a datagram; a client that is asked again uses the same flow."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(timeout):
@@ -106,7 +106,7 @@ class Lab:
         informers, recorder = Informers(self.client), EventRecorder(self.client, 'service-proxy')
         proxy = ServiceProxy(informers, NODE, NETWORKS, recorder, node_name='node-1')
         self.proxy_task = asyncio.create_task(self._run_proxy(informers, recorder, proxy))
-        await asyncio.wait_for(proxy.synced.wait(), 5)
+        await asyncio.wait_for(proxy.synced.wait(), 60)
         return proxy
 
     async def _run_proxy(self, informers: Informers, recorder: EventRecorder, proxy: ServiceProxy) -> None:
@@ -205,7 +205,7 @@ class Lab:
         async def is_settled() -> bool:
             return await self.elements() == await self.wanted()
 
-        await eventually(is_settled, timeout=30)  # after a resync that took long the next look comes late
+        await eventually(is_settled)  # after a resync that took long the next look comes late
 
     async def elements(self) -> Elements:
         return await self.thread.run(self._list)

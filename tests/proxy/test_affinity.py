@@ -6,7 +6,7 @@ from service_lab import MACHINE, Lab, who
 
 from netkube.testing import eventually
 
-CLIENT_IP = {'sessionAffinity': 'ClientIP', 'sessionAffinityConfig': {'clientIP': {'timeoutSeconds': 2}}}
+CLIENT_IP = {'sessionAffinity': 'ClientIP', 'sessionAffinityConfig': {'clientIP': {'timeoutSeconds': 3}}}
 
 
 async def endpoints_seen(lab: Lab, netns: str | None, vip: str, times: int = 20) -> set[str]:
@@ -16,14 +16,16 @@ async def endpoints_seen(lab: Lab, netns: str | None, vip: str, times: int = 20)
 async def test_a_client_stays_with_its_endpoint(lab: Lab) -> None:
     clients = [await lab.pod(f'client-{number}') for number in range(8)]
     backends = [await lab.pod(name) for name in ('a', 'b', 'c')]
-    vip = await lab.service('web', sessionAffinity='ClientIP')
-    await lab.endpoints('web', backends)
+    names = ('one', 'two', 'three')
+    vips = [await lab.service(name, sessionAffinity='ClientIP') for name in names]
+    for name in names:
+        await lab.endpoints(name, backends)
 
-    seen = [await endpoints_seen(lab, client.netns, vip) for client in clients]
+    seen = [await endpoints_seen(lab, client.netns, vip, 10) for vip in vips for client in clients]
 
     assert all(len(names) == 1 for names in seen)
-    assert len(set.union(*seen)) > 1  # and not all clients with the same one: 3 in 10,000 by chance
-    assert len(await endpoints_seen(lab, MACHINE, vip)) == 1
+    assert len(set.union(*seen)) > 1  # and not all with the same one: 1 in 90,000 million by chance
+    assert len(await endpoints_seen(lab, MACHINE, vips[0])) == 1
 
 
 async def test_affinity_follows_the_endpoint_while_others_come_and_go(lab: Lab) -> None:
@@ -58,12 +60,16 @@ async def test_a_client_is_free_again_after_the_timeout(lab: Lab) -> None:
     client, *pods = [await lab.pod(name) for name in ('client', 'a', 'b')]
     vip = await lab.service('web', **CLIENT_IP)
     await lab.endpoints('web', pods)
-    assert len(await endpoints_seen(lab, client.netns, vip)) == 1
+    await who(client.netns, vip, 80)
+
+    async def remembered() -> bool:
+        return bool(await lab.thread.run(lambda: list(lab.table.nft.elements('ip', 'netkube', 'affinity'))))
 
     async def forgotten() -> bool:
-        return not await lab.thread.run(lambda: list(lab.table.nft.elements('ip', 'netkube', 'affinity')))
+        return not await remembered()
 
-    await eventually(forgotten, timeout=5)
+    assert await remembered()
+    await eventually(forgotten)
 
 
 async def test_a_new_proxy_keeps_affinity(lab: Lab) -> None:

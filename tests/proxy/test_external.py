@@ -216,7 +216,7 @@ async def test_the_health_check_node_port_says_whether_this_node_has_endpoints(l
     assert (await http(NODE_ADDRESS['IPv6'], 31000))[0][0] == 'HTTP/1.1 200 OK'
 
     await lab.endpoints('web', [far])
-    assert await eventually(lambda: status(31000), timeout=5) == 'HTTP/1.1 503 Service Unavailable'
+    assert await eventually(lambda: status(31000)) == 'HTTP/1.1 503 Service Unavailable'
 
     await lab.change('web', externalTrafficPolicy='Cluster', healthCheckNodePort=0)
     with pytest.raises(ConnectionRefusedError):
@@ -251,7 +251,7 @@ async def test_udp_clients_of_external_frontends_move_on_when_their_endpoint_goe
         with udp_client(client.netns, address, port) as datagrams:
             assert (await ask_udp(datagrams)).split()[0] == 'a'
             await lab.endpoints('web', [b], *TARGETS, family=family)
-            await eventually(lambda d=datagrams: answers(d, 'b'), timeout=3)
+            await eventually(lambda d=datagrams: answers(d, 'b'))
 
 
 async def test_a_service_changes_its_type_there_and_back(lab: Lab) -> None:
@@ -289,11 +289,11 @@ async def test_of_two_services_with_one_external_address_the_first_has_it(lab: L
     ports = {'name': 'x', 'port': 8080}, {'name': 'y', 'port': 8080}
     await lab.endpoints('second', [b], *ports, settle=False)
 
-    (event,) = await eventually(lambda: events(lab), timeout=5)
+    (event,) = await eventually(lambda: events(lab))
     assert event['involvedObject']['name'] == 'second'
     assert event['message'] == 'address 192.0.2.50, port 80/TCP is already that of Service default/first'
-    assert await eventually(lambda: who(NODE, second, 80), timeout=2) == 'b'
-    assert await eventually(lambda: who(NODE, EXTERNAL['IPv4'], 81), timeout=2) == 'b'  # what nobody else has
+    assert await eventually(lambda: who(NODE, second, 80)) == 'b'
+    assert await eventually(lambda: who(NODE, EXTERNAL['IPv4'], 81)) == 'b'  # what nobody else has
     assert await who(NODE, EXTERNAL['IPv4'], 80) == 'a'
 
     await lab.client.delete(SERVICES, 'default', 'first')

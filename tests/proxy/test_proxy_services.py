@@ -35,7 +35,7 @@ async def test_connections_spread_evenly_over_the_endpoints(lab: Lab) -> None:
 
     assert set(hits) == {'a', 'b', 'c'}
     chi_squared = sum((hits[name] - 200) ** 2 / 200 for name in 'abc')
-    assert chi_squared < 23  # two degrees of freedom: one run in 100,000 is further off by chance
+    assert chi_squared < 45  # two degrees of freedom: one run in 5,000 million is further off by chance
 
 
 async def test_an_endpoint_sees_the_address_of_its_client(lab: Lab) -> None:
@@ -287,9 +287,11 @@ async def answered_by(datagrams: socket.socket, name: str) -> None:
     """The kernel's rules change before its flows are forgotten: the old endpoint may answer a moment longer."""
 
     async def is_so() -> bool:
-        return (await ask_udp(datagrams)).split()[0] == name
+        with suppress(TimeoutError):  # the answer to a datagram whose flow is forgotten meanwhile is lost
+            return (await ask_udp(datagrams, timeout=UNREACHED)).split()[0] == name
+        return False
 
-    await eventually(is_so, timeout=2)
+    await eventually(is_so)
 
 
 async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -32,7 +32,7 @@ async def test_what_others_did_to_the_rules_is_undone(lab: Lab, damage: str) -> 
     await lab.nft_run(damage)
 
     await lab.settled()
-    assert await eventually(lambda: answers(vip), timeout=5) == 'backend'
+    assert await eventually(lambda: answers(vip)) == 'backend'
 
 
 async def test_a_new_proxy_takes_over_what_is_there(lab: Lab) -> None:
@@ -64,7 +64,7 @@ async def test_the_clusters_ranges_may_change_while_it_runs(lab: Lab) -> None:
 
     assert not await ranges()
     proxy.serve(networks_of([str(PLAN.service_cidr), '10.112.0.0/16', 'fd00:10:96::/112']))
-    await eventually(ranges, timeout=5)
+    await eventually(ranges)
     assert await who(MACHINE, vip, 80) == 'backend'
 
 
@@ -114,8 +114,8 @@ async def test_a_service_that_the_kernel_refuses_gets_an_event_and_holds_up_no_o
     await lab.endpoints('bad', [backend], settle=False)
     await lab.endpoints('good', [backend], settle=False)
 
-    await eventually(lambda: answers(good), timeout=5)
-    (event,) = await eventually(lambda: events(lab), timeout=5)
+    await eventually(lambda: answers(good))
+    (event,) = await eventually(lambda: events(lab))
     assert event['involvedObject']['name'] == 'bad'
     assert (event['type'], event['reason']) == ('Warning', 'FailedToProxyService')
     assert 'File exists' in event['message']

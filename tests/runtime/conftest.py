@@ -37,7 +37,7 @@ class RunningServer:
     def _spawn(self) -> subprocess.Popen[bytes]:
         options = ('--socket', str(self.socket), '--root', str(self.root), '--cgroup', self.cgroup_name)
         process = subprocess.Popen([sys.executable, '-m', 'netkube.runtime.server', *options])
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not self._answers():
             assert process.poll() is None and time.monotonic() < deadline, 'the runtime server does not start'
             os.sched_yield()
@@ -98,7 +98,7 @@ class Pods:
         return self.output(status.id)
 
     async def exit_of(self, id: str) -> ContainerStatus:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 for status in await self.client.list_containers():
                     if status.id == id and status.state == 'exited':

@@ -16,7 +16,7 @@ from netkube.testing import eventually
 async def read_until(session: ExecSession, text: bytes, errors: bytes = b'') -> None:
     """Until both streams, whichever is first, have shown that."""
     seen = {STDOUT: b'', STDERR: b''}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while text not in seen[STDOUT] or errors not in seen[STDERR]:
             output = await session.read()
             assert output, f'ended with {seen!r}'

@@ -149,6 +149,6 @@ async def test_the_mount_table_of_the_machine_does_not_change(pods: Pods) -> Non
 
 
 async def _exec(pods: Pods, id: str, script: str) -> str:
-    code, stdout, stderr = await pods.client.exec_sync(id, ['sh', '-euc', script], timeout=10)
+    code, stdout, stderr = await pods.client.exec_sync(id, ['sh', '-euc', script], timeout=60)
     assert code == 0, stderr
     return stdout.decode()

@@ -17,7 +17,7 @@ async def start_handler(pods: Pods, signal_name: str, **fields: object) -> Conta
     """A container that ends with 5 at that signal, and is ready for it."""
     started = await pods.start('sh', '-c', HANDLES.format(signal_name), **fields)
     script = 'until [ -e /run/ready ]; do sleep 0.01; done'
-    assert await pods.client.exec_sync(started.id, ['sh', '-c', script], timeout=10) == (0, b'', b'')
+    assert await pods.client.exec_sync(started.id, ['sh', '-c', script], timeout=60) == (0, b'', b'')
     return started
 
 

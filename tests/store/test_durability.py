@@ -79,6 +79,19 @@ async def test_the_log_holds_the_present_state_only(tmp_path: Path) -> None:
     assert list(Log(tmp_path / 'db').rows()) == [(51, 'a', b'49')]
 
 
+async def test_the_file_shrinks_when_much_is_gone(tmp_path: Path) -> None:
+    async with running(tmp_path / 'db') as store:
+        entries = [store.create(f'a/{number}', b'x' * 4000) for number in range(5000)]
+        await store.durable(store.revision)
+        for number, entry in enumerate(entries):
+            store.delete(entry.key, b'', entry.revision)
+            if number % 50 == 0:
+                await store.durable(store.revision)
+        store.create('b', b'')
+        await store.durable(store.revision)
+    assert (tmp_path / 'db').stat().st_size < 8 << 20  # of 20 MiB
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', str(tmp_path)], check=True)
