@@ -25,17 +25,12 @@ log = logging.getLogger(__name__)
 REMEMBERED = 4096  # events that may still be counted up
 QUEUED = 2000  # events that wait for their write
 
-Identity = tuple[str, str, str, str, str]
-
 
 class Counted(msgspec.Struct):
-    """An event that may still be counted up; ``unwritten`` is all of it until the API has it."""
+    """An event that may still be counted up; ``number`` is in its name."""
 
-    namespace: str
-    name: str
-    count: int
-    at: str
-    unwritten: Object | None
+    number: int
+    count: int = 0
 
 
 class EventRecorder:
@@ -47,52 +42,49 @@ class EventRecorder:
         self._client = client
         self._source = {'component': component, 'host': host} if host else {'component': component}
         self._now = now
-        self._seen: OrderedDict[Identity, Counted] = OrderedDict()
-        self._queue: asyncio.Queue[Identity] = asyncio.Queue(QUEUED)
+        self._seen: OrderedDict[int, Counted] = OrderedDict()  # by a hash, as thousands of them are kept
+        self._queue: asyncio.Queue[Object] = asyncio.Queue(QUEUED)
 
     def event(self, obj: Object, type: str, reason: str, message: str, field_path: str = '') -> None:
         """Queue one event about ``obj`` (it needs apiVersion and kind); ``type`` is Normal or Warning.
 
         ``field_path`` is the part of the object that is meant, for example ``spec.containers{web}``.
         """
-        metadata = obj['metadata']
-        identity = (metadata.get('uid', ''), type, reason, message, field_path)
-        at = timestamp(self._now())
+        identity = hash((obj['metadata'].get('uid', ''), type, reason, message, field_path))
         known = self._seen.get(identity)
         if known is None:
-            event = self._new(obj, type, reason, message, field_path, at)
-            self._seen[identity] = Counted(event['metadata']['namespace'], event['metadata']['name'], 1, at, event)
-        else:
-            known.count += 1
-            known.at = at
+            known = self._seen[identity] = Counted(time.time_ns())
+        known.count += 1
         self._seen.move_to_end(identity)
         while len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
         try:
-            self._queue.put_nowait(identity)
+            self._queue.put_nowait(self._new(obj, type, reason, message, field_path, known))
         except asyncio.QueueFull:
             log.warning('too many events; dropped: %s %s', reason, message)
 
     async def run(self) -> None:
         while True:
-            identity = await self._queue.get()
-            event = self._seen.get(identity)
-            if event is not None:
+            event = await self._queue.get()
+            try:
                 await self._write(event)
+            except ApiError as error:  # the namespace is going: nobody is left to read it
+                log.debug('event %s: %s', event['metadata'], error)
 
-    async def _write(self, event: Counted) -> None:
-        counted = {'count': event.count, 'lastTimestamp': event.at}
-        try:
-            if event.unwritten is not None:
-                await self._client.create(EVENTS, event.unwritten | counted)
-                event.unwritten = None
-            else:
-                await self._client.patch(EVENTS, event.namespace, event.name, counted)
-        except ApiError as error:  # the namespace is going, or the event has expired: nobody is left to read it
-            log.debug('event %s/%s: %s', event.namespace, event.name, error)
+    async def _write(self, event: Object) -> None:
+        """One that repeats may have expired meanwhile; then it is made again."""
+        if event['count'] > 1:
+            counted = {'count': event['count'], 'lastTimestamp': event['lastTimestamp']}
+            try:
+                await self._client.patch(EVENTS, event['metadata']['namespace'], event['metadata']['name'], counted)
+                return
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+        await self._client.create(EVENTS, event)
 
-    def _new(self, obj: Object, type: str, reason: str, message: str, field_path: str, at: str) -> Object:
-        metadata = obj['metadata']
+    def _new(self, obj: Object, type: str, reason: str, message: str, field_path: str, counted: Counted) -> Object:
+        metadata, at = obj['metadata'], timestamp(self._now())
         namespace = metadata.get('namespace') or 'default'
         involved = {
             'apiVersion': obj['apiVersion'], 'kind': obj['kind'], 'name': metadata['name'],
@@ -104,8 +96,8 @@ class EventRecorder:
             involved['fieldPath'] = field_path
         return {
             'apiVersion': 'v1', 'kind': 'Event',
-            'metadata': {'namespace': namespace, 'name': f'{metadata["name"][:200]}.{time.time_ns():x}'},
+            'metadata': {'namespace': namespace, 'name': f'{metadata["name"][:200]}.{counted.number:x}'},
             'involvedObject': involved, 'reason': reason, 'message': message, 'type': type,
-            'source': self._source, 'firstTimestamp': at, 'lastTimestamp': at, 'count': 1,
+            'source': self._source, 'firstTimestamp': at, 'lastTimestamp': at, 'count': counted.count,
             'reportingComponent': self._source['component'], 'reportingInstance': self._source.get('host', ''),
         }  # fmt: skip

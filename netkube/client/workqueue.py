@@ -47,6 +47,12 @@ class WorkQueue(Generic[K]):
             pending.cancel()
         self._later[key] = when, loop.call_later(seconds, self._due, key)
 
+    def drop_delayed(self, key: K) -> None:
+        """Nothing is to be done for the key later on: what it named is gone."""
+        if key in self._later:
+            _, pending = self._later.pop(key)
+            pending.cancel()
+
     def add_rate_limited(self, key: K) -> None:
         """Add the key after a delay that doubles with each failure since the last ``forget``."""
         failures = self._failures.get(key, 0)

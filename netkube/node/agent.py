@@ -190,6 +190,8 @@ class NodeAgent:
             if pod is None or record.uid != pod['metadata']['uid']:
                 await self._end_orphan(record)
         if pod is None:
+            if not self._records.of(key):
+                self._controller.queue.drop_delayed(key)  # the renewal of its tokens, an hour from now
             return
         record = self._records.ensure(pod['metadata']['uid'], key)
         record.see_pod(pod)

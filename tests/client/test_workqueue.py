@@ -50,6 +50,19 @@ def test_of_several_delays_the_earliest_counts(run: Run) -> None:
     run(body())
 
 
+def test_a_delay_can_be_dropped(run: Run) -> None:
+    async def body() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        queue.add_after('a', 0.001)
+        queue.add_after('b', 0.002)
+        queue.drop_delayed('a')
+        queue.drop_delayed('c')
+        assert (await take(queue), len(queue)) == ('b', 0)
+        queue.close()
+
+    run(body())
+
+
 def test_delays_too_short_for_the_clock(run: Run) -> None:
     """uvloop counts milliseconds, and what is due in less is no timer to it."""
 

@@ -119,6 +119,7 @@ async def test_a_deleted_pod_gets_its_grace_period(kubelet: Lab) -> None:
     assert not kubelet.config.pod_memory_dir(uid).exists()
     assert not await kubelet.agent._runtime.list_pod_sandboxes()
     assert not await kubelet.agent._network.ports()
+    await eventually(lambda: not kubelet.agent._controller.queue._later)  # its token would be renewed in an hour
 
 
 async def test_who_ignores_the_request_is_killed_when_the_grace_period_ends(kubelet: Lab) -> None:
