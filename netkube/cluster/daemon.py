@@ -7,17 +7,22 @@ finds them again when it starts, and SIGTERM ends nothing but itself.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import os
 import resource
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 from netkube.cluster.children import Children, ensure_dns, ensure_runtime, fork_certificates
 from netkube.cluster.config import load
 from netkube.cluster.progress import FAILED, Progress
 from netkube.network import namespaces
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+MALLOC = ((M_ARENA_MAX, 1), (M_TRIM_THRESHOLD, 256 << 10), (M_MMAP_THRESHOLD, 256 << 10))
 
 
 def main(file: str, progress_fd: str = '') -> None:
@@ -34,6 +39,7 @@ def main(file: str, progress_fd: str = '') -> None:
     ensure_runtime(config)
     children = Children(ensure_dns(config), fork_certificates(config))
     _raise_file_limit()
+    _give_memory_back()
     progress.say('starting the API server')
 
     import uvloop
@@ -67,6 +73,15 @@ def _raise_file_limit() -> None:
     """A watch, a log and a probe are a descriptor each: allow as many as the machine does."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _give_memory_back() -> None:
+    """What a burst of Pods took goes back to the machine: glibc would keep a heap for each thread, and raise by itself
+    the sizes from which it gives anything back. mallopt(3)
+    """
+    with suppress(AttributeError):  # another C library
+        for parameter, value in MALLOC:
+            ctypes.CDLL(None).mallopt(parameter, value)
 
 
 if __name__ == '__main__':
