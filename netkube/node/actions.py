@@ -283,11 +283,11 @@ class Actions:
         else:
             self._m.spawn(self._pre_stop(record, stop, hook, grace))
 
-    async def hasten(self, record: PodRecord) -> None:
+    async def hasten(self, record: PodRecord, grace_period: int | None = None) -> None:
         """A grace period that was made shorter counts for what is being stopped already."""
         now = self._m.now()
         for id, deadline in list(record.stopping.items()):
-            grace = grace_seconds(record.pod, StopContainer(id, '', ''), now)
+            grace = grace_seconds(record.pod, StopContainer(id, '', '', grace=grace_period), now)
             if now + timedelta(seconds=grace + 1) < deadline:
                 record.stopping[id] = now + timedelta(seconds=grace)
                 await self._m.runtime.stop_container(id, grace)

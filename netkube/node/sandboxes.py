@@ -132,6 +132,10 @@ class Sandboxes:
     async def remove_files(self, uid: str) -> None:
         await asyncio.to_thread(_remove_trees, self._config.pod_dir(uid), self._config.pod_memory_dir(uid))
 
+    async def remove_volumes(self, uid: str) -> None:
+        """What a Pod that has ended may not keep, as opposed to its logs. Idempotent."""
+        await asyncio.to_thread(_remove_trees, self._config.pod_dir(uid) / 'volumes', self._config.pod_memory_dir(uid))
+
     def known_directories(self) -> set[str]:
         """Blocking. The uids of all Pods that have files here."""
         folders = (self._config.state_dir / 'pods', self._config.memory_dir)
