@@ -33,7 +33,7 @@ from netkube.node.lease import NodeRegistration
 from netkube.node.localeviction import LocalEviction
 from netkube.node.machine import read_machine_info
 from netkube.node.network import NodeNetwork
-from netkube.node.nodestatus import capacity
+from netkube.node.nodestatus import allocatable
 from netkube.node.plan import NO_IMAGE, Observed, Plan, StopContainer, is_past_deadline, plan_end, plan_pod
 from netkube.node.podspec import is_ready, is_terminal, running_containers
 from netkube.node.record import PodRecord, PodRecords
@@ -92,7 +92,7 @@ class NodeAgent:
 
     async def run(self) -> None:
         events = self._runtime.events()
-        info = await asyncio.to_thread(read_machine_info)
+        info = await asyncio.to_thread(read_machine_info, self._config.state_dir)
         runtime = await self._runtime.version()
         self._controllers = frozenset(runtime['controllers'])
         self._local_eviction = LocalEviction(self._config, runtime['layers'], self._evict)
@@ -103,7 +103,7 @@ class NodeAgent:
         registration = NodeRegistration(self._client, self._config, info, now=self._now)
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._actions = Actions(self._machinery(tasks, capacity(self._config, info)))
+                self._actions = Actions(self._machinery(tasks, allocatable(self._config, info)))
                 tasks.create_task(self._follow_runtime(events), name='runtime events')
                 tasks.create_task(self._controller.run(), name='pods')
                 tasks.create_task(registration.run(), name='registration')

@@ -39,8 +39,8 @@ class StorageUsage(msgspec.Struct, frozen=True):
 def storage_limits(pod: Object) -> StorageLimits | None:
     """None for a Pod that may use as much as there is: nobody measures it. A limit of 0 is none."""
     volumes = {volume['name']: _size_limit(volume) for volume in pod['spec'].get('volumes') or ()}
-    containers = {container['name']: _limit(container) for container in all_containers(pod)}
-    limits = StorageLimits(_given(volumes), _given(containers), _pod_limit(pod))
+    containers = {container['name']: limit_of(container, EPHEMERAL_STORAGE) for container in all_containers(pod)}
+    limits = StorageLimits(_given(volumes), _given(containers), pod_limit(pod, EPHEMERAL_STORAGE))
     return limits if limits.volumes or limits.containers else None
 
 
@@ -66,23 +66,24 @@ def _size_limit(volume: Object) -> str:
     return str((volume['emptyDir'] or {}).get('sizeLimit') or '') if is_on_disk(volume) else ''
 
 
-def _limit(container: Object) -> str:
-    return str(((container.get('resources') or {}).get('limits') or {}).get(EPHEMERAL_STORAGE) or '')
+def limit_of(holder: Object, resource: str) -> str:
+    """A container's, or a Pod spec's own; '' is none."""
+    return str(((holder.get('resources') or {}).get('limits') or {}).get(resource) or '')
 
 
 def _given(quantities: Mapping[str, str]) -> dict[str, str]:
     return {name: quantity for name, quantity in quantities.items() if quantity and parse_quantity(quantity) > 0}
 
 
-def _pod_limit(pod: Object) -> str:
+def pod_limit(pod: Object, resource: str) -> str:
     """The sum of all containers that have a limit, or what init containers have, whichever is more (PodLimits)."""
-    running = [_limit(container) for container in main_containers(pod)]
+    running = [limit_of(container, resource) for container in main_containers(pod)]
     sidecars: list[str] = []
     most = ''
     for container in init_containers(pod):
         if is_sidecar(container):
-            sidecars.append(_limit(container))
-        alone = [] if is_sidecar(container) else [_limit(container)]
+            sidecars.append(limit_of(container, resource))
+        alone = [] if is_sidecar(container) else [limit_of(container, resource)]
         most = max(most, _sum((*sidecars, *alone)), key=_bytes)
     return max(_sum((*running, *sidecars)), most, key=_bytes)
 

@@ -24,6 +24,7 @@ from netkube.node.dnsconfig import (
     parse_resolv_conf,
     resolver_config,
 )
+from netkube.node.emptydir import unmount_volumes
 from netkube.node.isolation import (
     SysctlForbidden,
     is_on_node_network,
@@ -46,6 +47,7 @@ from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import READY, CriError, PodSandboxStatus, SandboxConfig
 
 MACHINE_HOSTS = Path('/etc/hosts')
+MEMORY_VOLUMES = 'volumes/kubernetes.io~empty-dir/*'
 ADDRESSES_ANNOTATION = 'netkube/addresses'
 
 
@@ -68,6 +70,7 @@ class Sandboxes:
         self._machine_resolver = ResolverConfig()
 
     async def start(self) -> None:
+        await asyncio.to_thread(_make_private, self._config.memory_dir)
         self._machine_resolver = await asyncio.to_thread(_read_resolver, self._config.machine_resolv_conf)
 
     async def create(self, record: PodRecord, context: VolumeContext) -> None:
@@ -216,7 +219,16 @@ def _read_resolver(path: Path) -> ResolverConfig:
         return ResolverConfig()
 
 
-def _remove_trees(*directories: Path) -> None:
-    for directory in directories:
+def _make_private(directory: Path) -> None:
+    """Secrets and tokens are below it, with modes for the users of containers, not for those of the machine."""
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o700)
+
+
+def _remove_trees(disk: Path, memory: Path) -> None:
+    """Nothing that is mounted is gone into: what is ours is unmounted, a foreign mount is an OSError."""
+    if any(map(os.path.ismount, memory.glob(MEMORY_VOLUMES))):
+        unmount_volumes(memory)
+    for directory in (disk, memory):
         if directory.exists():
             shutil.rmtree(directory)

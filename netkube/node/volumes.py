@@ -19,6 +19,7 @@ import msgspec
 from netkube.api.meta import Object
 from netkube.node.atomicwriter import File, Payload, write_payload
 from netkube.node.downward import PodFacts, UnsupportedField, field_value, resource_value
+from netkube.node.emptydir import MEMORY, make_empty_dir, refusal
 from netkube.node.environment import ConfigError, Sources
 from netkube.node.podspec import all_containers
 from netkube.node.tokens import PodToken, TokenKey
@@ -48,7 +49,7 @@ class VolumeRoots(msgspec.Struct, frozen=True):
         source = source_of(volume)
         if source == 'hostPath':
             return Path(volume['hostPath']['path'])
-        in_memory = source in IN_MEMORY or (volume.get('emptyDir') or {}).get('medium') == 'Memory'
+        in_memory = source in IN_MEMORY or (volume.get('emptyDir') or {}).get('medium') == MEMORY
         root = self.memory if in_memory else self.disk
         return root / 'volumes' / f'kubernetes.io~{PLUGINS[source]}' / volume['name']
 
@@ -80,7 +81,11 @@ def payload_of(volume: Object, context: VolumeContext) -> Payload | None:
                 return _project(source, volume[source], volume[source].get('defaultMode', 0o644), context)
             case 'projected':
                 return _projected(volume['projected'], context)
-            case 'emptyDir' | 'hostPath':
+            case 'emptyDir':
+                if why := refusal(volume['emptyDir'] or {}):
+                    raise MountFailed(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {why}')
+                return None
+            case 'hostPath':
                 return None
     except (ConfigError, UnsupportedField) as error:
         raise MountFailed(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from None
@@ -195,18 +200,9 @@ def write_volumes(pod: Object, payloads: dict[str, Payload | None], roots: Volum
         if payload is not None:
             write_payload(roots.of(volume), payload, now, group=group_of(pod))
         elif source_of(volume) == 'emptyDir':
-            _make_empty_dir(roots.of(volume), group_of(pod))
+            make_empty_dir(volume['emptyDir'] or {}, roots.of(volume), pod)
         else:
             _check_host_path(volume)
-
-
-def _make_empty_dir(directory: Path, group: int | None) -> None:
-    if directory.is_dir():
-        return
-    directory.mkdir(parents=True)
-    if group is not None:
-        os.chown(directory, -1, group)
-    directory.chmod(0o777 if group is None else 0o2777)
 
 
 def _check_host_path(volume: Object) -> None:
