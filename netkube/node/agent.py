@@ -28,6 +28,7 @@ from netkube.node.config import NodeConfig
 from netkube.node.environment import MASTER_SERVICE, Sources
 from netkube.node.failure import DEADLINE_EXCEEDED, Failure, eviction
 from netkube.node.handlers import Handlers
+from netkube.node.hostfiles import HostFiles
 from netkube.node.imagetable import ImageTable
 from netkube.node.lease import NodeRegistration
 from netkube.node.localeviction import LocalEviction
@@ -76,7 +77,7 @@ class NodeAgent:
         self._recorder, self._now = recorder, now
         self._informers = informers
         self._records = PodRecords()
-        self._sandboxes = Sandboxes(runtime, network, config, now)
+        self._sandboxes = Sandboxes(runtime, network, config, now, HostFiles(self._look_at_all))
         self._sockets = NodeSockets(network.config.netns)
         self._controller = Controller('node', informers, self._sync, workers=WORKERS, expected=(CriError, OSError))
         informers[PODS].add_index(USES_INDEX, references_of)

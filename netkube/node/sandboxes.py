@@ -25,6 +25,8 @@ from netkube.node.dnsconfig import (
     resolver_config,
 )
 from netkube.node.emptydir import unmount_volumes
+from netkube.node.hostfiles import HostFiles
+from netkube.node.hostpath import check_host_paths
 from netkube.node.isolation import (
     SysctlForbidden,
     is_on_node_network,
@@ -36,6 +38,7 @@ from netkube.node.network import NodeNetwork, link_name
 from netkube.node.record import PodRecord
 from netkube.node.volumes import (
     IN_MEMORY,
+    MountFailed,
     VolumeContext,
     VolumeRoots,
     payloads_of,
@@ -64,9 +67,11 @@ class Sandboxes:
         network: NodeNetwork,
         config: NodeConfig,
         now: Callable[[], datetime],
+        host_files: HostFiles,
     ) -> None:
         self._runtime, self._network, self._config, self._now = runtime, network, config, now
         self.addresses = PodAddresses(config.plans)
+        self.host_files = host_files
         self._machine_resolver = ResolverConfig()
 
     async def start(self) -> None:
@@ -80,6 +85,8 @@ class Sandboxes:
         """
         addresses = self.addresses_of(context.pod)
         payloads = payloads_of(context)
+        if why := await check_host_paths(context.pod, self.host_files):
+            raise MountFailed(why)
         created, written = await asyncio.gather(
             self._create_namespace(record, context.pod, addresses),
             self._write_files(context.pod, addresses, payloads),
@@ -89,6 +96,8 @@ class Sandboxes:
             raise created
         if isinstance(written, BaseException):
             await self.remove(record)
+            if isinstance(written, OSError):
+                raise SandboxFailed(f'Failed to create pod sandbox: {written}')
             raise written
         record.addresses, record.payloads, record.sandbox = addresses, payloads, True
 
@@ -191,7 +200,7 @@ class Sandboxes:
     async def _write_volumes(self, pod: Object, payloads: dict[str, Payload | None]) -> None:
         """In memory, as every Pod's token is, at once; what may touch a disk is written by a thread."""
         roots = self.roots(pod['metadata']['uid'])
-        if all(source_of(volume) in IN_MEMORY for volume in pod['spec'].get('volumes') or ()):
+        if all(source_of(volume) in (*IN_MEMORY, 'hostPath') for volume in pod['spec'].get('volumes') or ()):
             write_volumes(pod, payloads, roots, self._now())
         else:
             await asyncio.to_thread(write_volumes, pod, payloads, roots, self._now())
