@@ -101,7 +101,7 @@ class NodeAgent:
         for resource in (PODS, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, SERVICES):
             await self._informers[resource].synced.wait()
         await self._adopt()
-        registration = NodeRegistration(self._client, self._config, info, now=self._now)
+        registration = NodeRegistration(self._client, self._config, info, self._recorder, now=self._now)
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._actions = Actions(self._machinery(tasks, allocatable(self._config, info)))

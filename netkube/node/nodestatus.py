@@ -84,8 +84,26 @@ PRESSURES = {
 }
 
 
+# The kubelet's events when it becomes so, and when it is so no more
+PRESSURE_EVENTS = {
+    'MemoryPressure': ('NodeHasInsufficientMemory', 'NodeHasSufficientMemory'),
+    'DiskPressure': ('NodeHasDiskPressure', 'NodeHasNoDiskPressure'),
+    'PIDPressure': ('NodeHasInsufficientPID', 'NodeHasSufficientPID'),
+}
+
+
+def pressure_events(before: Pressure, now: Pressure) -> list[str]:
+    """The reasons of what has changed."""
+    was, is_now = _by_condition(before), _by_condition(now)
+    return [PRESSURE_EVENTS[kind][0 if is_now[kind] else 1] for kind in PRESSURES if was[kind] != is_now[kind]]
+
+
+def _by_condition(pressure: Pressure) -> dict[str, bool]:
+    return {'MemoryPressure': pressure.memory, 'DiskPressure': pressure.disk, 'PIDPressure': pressure.pids}
+
+
 def node_conditions(pressure: Pressure, old: Object, now: datetime) -> list[dict[str, Any]]:
-    so = {'MemoryPressure': pressure.memory, 'DiskPressure': pressure.disk, 'PIDPressure': pressure.pids}
+    so = _by_condition(pressure)
     conditions = [_condition(kind, so[kind], *PRESSURES[kind][0 if so[kind] else 1], old, now) for kind in PRESSURES]
     return [*conditions, _condition('Ready', True, 'KubeletReady', 'kubelet is posting ready status', old, now)]
 
