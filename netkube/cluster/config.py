@@ -126,9 +126,10 @@ class ClusterConfig(msgspec.Struct, frozen=True):
 
     def save(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = self.file.with_suffix('.tmp')
-        temporary.write_text(json.dumps(asdict(self), indent=2) + '\n')
-        os.replace(temporary, self.file)
+        if load(self.name, self.state_dir) != self:  # which needs no room on a disk that may be full
+            temporary = self.file.with_suffix('.tmp')
+            temporary.write_text(json.dumps(asdict(self), indent=2) + '\n')
+            os.replace(temporary, self.file)
         if self.state_link.is_symlink():  # of an earlier cluster of that name
             self.state_link.unlink()
         if not self.state_link.exists():
