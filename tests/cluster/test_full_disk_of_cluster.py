@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from netkube.api.errors import ApiError
+from netkube.api.resources import CONFIGMAPS, NAMESPACES, PODS, Resource
+from netkube.cli.connection import Connection
+from netkube.cluster.config import RUN_ROOT
 from netkube.testing import Cluster, CommandError, eventually
 from netkube.testing.objects import container, pod
 
@@ -31,26 +36,37 @@ def small(own: Cluster) -> Iterator[Cluster]:
         subprocess.run(['umount', '--lazy', str(folder)], check=True)
 
 
+def create(api: Connection, resource: Resource, name: str, **fields: Any) -> None:
+    namespace = 'default' if resource.namespaced else ''
+    api.create(resource.path(namespace), {'metadata': {'name': name}, **fields})
+
+
 async def test_a_full_disk_ends_nothing(small: Cluster):
-    pids, numbers = small.pids(), itertools.count()
+    pids, numbers, api = small.pids(), itertools.count(), Connection(RUN_ROOT / small.name / 'api.sock')
     small.apply(pod('talker', TALKS), pod('filler', FILLS))
 
     def is_refused() -> bool:
         """Until the disk is full it is not, and some room may be left in files that are there."""
-        big = {'apiVersion': 'v1', 'kind': 'ConfigMap', 'metadata': {'name': f'big{next(numbers)}'}}
-        with pytest.raises(CommandError, match=NO_SPACE):
-            small.kubectl('create', '-f', '-', stdin=json.dumps({**big, 'data': {'x': 'y' * 900_000}}))
-        return True
+        with pytest.raises(ApiError, match=NO_SPACE) as refused:
+            create(api, CONFIGMAPS, f'big{next(numbers)}', data={'x': 'y' * 900_000})
+        return refused.value.code == 500
 
     await eventually(is_refused)
     # Refused before it changes anything, from now on; reading, logs and exec go on.
-    with pytest.raises(CommandError, match=NO_SPACE):
+    with pytest.raises(CommandError, match=f'Error from server: {NO_SPACE}'):
         small.kubectl('create', 'namespace', 'late')
-    assert 'talker' in small.kubectl('get', 'pods')
-    assert small.kubectl('logs', 'talker', '--tail=1') == 'x\n'
-    small.kubectl('exec', 'talker', '--', 'true')
+    assert api.get(PODS.path('default', 'talker'))['status']['phase'] == 'Running'
+    assert small('logs', 'talker', '--tail=1') == 'x\n'
 
     # A deletion takes effect, and makes room.
-    small.kubectl('delete', 'pod', 'filler', '--wait=false', '--grace-period=1')
-    await eventually(lambda: 'namespace/late' in small.kubectl('create', 'namespace', 'late'))
+    with contextlib.suppress(ApiError):
+        api.delete(PODS.path('default', 'filler'), {'gracePeriodSeconds': 1})
+
+    def is_allowed() -> bool:
+        with contextlib.suppress(ApiError):
+            create(api, NAMESPACES, f'late{next(numbers)}')
+            return True
+        return False
+
+    await eventually(is_allowed)
     assert small.pids() == pids
