@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from node_lab import Lab, lab, running, waiting_reason
 
 from netkube.api.resources import CONFIGMAPS, PODS
+from netkube.node import actions, agent
+from netkube.testing import eventually
 
-COUNTS = 'i=0; while :; do i=$((i+1)); echo $i; echo $i > /tmp/count; sleep 0.02; done'
+COUNTS = 'i=0; while :; do i=$((i+1)); echo $i; echo $i > /tmp/new; mv /tmp/new /tmp/count; sleep 0.02; done'
 FILLS = 'cat /dev/zero > /data/filler; sleep 1000'
 VOLUME = {'volumeMounts': [{'name': 'v', 'mountPath': '/data'}], 'spec': {'volumes': [{'name': 'v', 'emptyDir': {}}]}}
 
@@ -39,7 +42,9 @@ def is_full(disk: Path) -> bool:
     return False
 
 
-async def test_a_full_disk(kubelet: Lab, small_disk: Path):
+async def test_a_full_disk(kubelet: Lab, small_disk: Path, monkeypatch: pytest.MonkeyPatch):
+    for module in (actions, agent):
+        monkeypatch.setattr(module, 'RETRY', timedelta(seconds=1))
     probe = {'exec': {'command': ['test', '-e', '/tmp/count']}, 'periodSeconds': 1}
     await kubelet.create_pod('sh', '-c', COUNTS, name='counter', readinessProbe=probe, wait=True)
     await kubelet.create_pod('sh', '-c', FILLS, name='filler', **VOLUME, wait=True)
@@ -47,8 +52,11 @@ async def test_a_full_disk(kubelet: Lab, small_disk: Path):
 
     # What runs goes on; what it prints is lost.
     before = int(await kubelet.sh('cat /tmp/count', 'counter'))
-    await kubelet.until(lambda pod: running(pod), 'counter')
-    assert int(await kubelet.sh('cat /tmp/count', 'counter')) > before
+
+    async def counts_on() -> bool:
+        return int(await kubelet.sh('cat /tmp/count', 'counter')) > before
+
+    await eventually(counts_on)
 
     # What is new waits, and says for what.
     await kubelet.create_pod('sleep', '1000', name='new')

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from netkube.store import store as store_module
 from netkube.store.log import Log
 from netkube.store.store import Failed, NoSpace, Store
 
@@ -93,7 +94,9 @@ async def test_the_file_shrinks_when_much_is_gone(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(store_module, 'PATIENCE', 0.1)
+    monkeypatch.setattr(store_module, 'AGAIN', 0.05)
     subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', str(tmp_path)], check=True)
     yield tmp_path
     subprocess.run(['umount', '--lazy', str(tmp_path)], check=True)
