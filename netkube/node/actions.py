@@ -215,6 +215,7 @@ class Actions:
                 log_path=config.log_file(record.uid, start.name, start.attempt),
                 hide=config.hide,
                 seccomp=seccomp,
+                pids_limit=config.pod_pids_limit,
                 rootfs=self._m.images.rootfs_of(container.get('image', '')),
             )  # fmt: skip
 

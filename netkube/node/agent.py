@@ -53,6 +53,7 @@ log = logging.getLogger(__name__)
 
 WORKERS = 16
 USES_INDEX = 'references'
+NO_PIDS = 'a limit of Pods\' processes needs the cgroup controller "pids", which this machine has not'
 
 
 class NodeAgent:
@@ -96,6 +97,8 @@ class NodeAgent:
         info = await asyncio.to_thread(read_machine_info, self._config.state_dir)
         runtime = await self._runtime.version()
         self._controllers = frozenset(runtime['controllers'])
+        if self._config.pod_pids_limit and 'pids' not in self._controllers:
+            raise CriError('FailedPrecondition', NO_PIDS)
         self._local_eviction = LocalEviction(self._config, runtime['layers'], self._evict)
         await self._sandboxes.start()
         for resource in (PODS, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, SERVICES):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -45,7 +47,10 @@ class HostFiles:
         loop = asyncio.get_running_loop()
         call = self._calls[path] = _Call(loop.time() + self._seconds, loop.create_future())
         call.outcome.add_done_callback(lambda outcome: self._forget(path))
-        threading.Thread(target=_work, args=(loop, call.outcome, action), name=f'file {path}', daemon=True).start()
+        try:
+            threading.Thread(target=_work, args=(loop, call.outcome, action), name=f'file {path}', daemon=True).start()
+        except RuntimeError:  # the machine has no room for another thread
+            call.outcome.set_exception(OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), path))
         await self._outcome(path, call)
         result: T = call.outcome.result()
         return result

@@ -7,6 +7,7 @@ time goes into it. Those whose look takes long do not hold up the others.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Mapping
 from time import monotonic
@@ -24,6 +25,8 @@ from netkube.node.volumes import VolumeRoots
 INTERVAL = 2.0  # seconds between two looks at a Pod
 REST = 20  # or so many times what a look took
 SLOW = 1.0  # seconds that a look may take before it is one among the slow
+
+log = logging.getLogger(__name__)
 
 Place = tuple[str, str]  # ('volume' or 'container', its name)
 
@@ -62,10 +65,15 @@ class LocalEviction:
         while True:
             mine = [watched for watched in self._alive() if is_mine(watched.took)]
             due = [watched for watched in mine if watched.due <= monotonic()]
-            if due:
-                await self._look_at(due)
-            else:
+            if not due:
                 await self._await_due(min((watched.due for watched in mine), default=None))
+                continue
+            try:
+                await self._look_at(due)
+            except OSError as error:  # no room for another process, for example
+                log.warning('the use of the disk cannot be measured: %s', error)
+                for watched in due:
+                    watched.due = monotonic() + INTERVAL
 
     async def _await_due(self, when: float | None) -> None:
         """Or until there is another Pod in a lane."""
@@ -88,8 +96,9 @@ class LocalEviction:
         """Quick ones first; each is judged as soon as all of it has been counted."""
         due.sort(key=lambda watched: watched.took)
         owners: dict[str, tuple[Watched, Place]] = {}
-        for watched in due:
-            watched.usage = await asyncio.to_thread(self._in_memory, watched.record)
+        in_memory = await asyncio.to_thread(lambda: [self._in_memory(watched.record) for watched in due])
+        for watched, used in zip(due, in_memory, strict=True):
+            watched.usage = used
             owners.update({path: (watched, place) for path, place in self._places(watched.record).items()})
         at, since = 0, monotonic()
         async for path, size in disk_usage(owners):

@@ -50,7 +50,7 @@ from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import READY, CriError, PodSandboxStatus, SandboxConfig
 
 MACHINE_HOSTS = Path('/etc/hosts')
-MEMORY_VOLUMES = 'volumes/kubernetes.io~empty-dir/*'
+EMPTY_DIRS = 'volumes/kubernetes.io~empty-dir'
 ADDRESSES_ANNOTATION = 'netkube/addresses'
 
 
@@ -236,7 +236,7 @@ def _make_private(directory: Path) -> None:
 
 def _remove_trees(disk: Path, memory: Path) -> None:
     """Nothing that is mounted is gone into: what is ours is unmounted, a foreign mount is an OSError."""
-    if any(map(os.path.ismount, memory.glob(MEMORY_VOLUMES))):
+    if os.path.isdir(f'{memory}/{EMPTY_DIRS}'):
         unmount_volumes(memory)
     for directory in (disk, memory):
         if directory.exists():
