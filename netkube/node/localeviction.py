@@ -1,7 +1,7 @@
 """Evicts Pods that use more of the disk than they may. Only Pods that have a limit are ever measured.
 
-Each is looked at every two seconds, or the more rarely the longer a look takes: never more than a twentieth of the
-time goes into it. Those whose look takes long do not hold up the others.
+Each is looked at every two seconds, or the more rarely the longer that takes: no more than a twentieth of the time goes
+into the looks at all that are quick, and into those at each that is not. Slow ones do not hold up the others.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from netkube.node.record import PodRecord
 from netkube.node.volumes import VolumeRoots
 
 INTERVAL = 2.0  # seconds between two looks at a Pod
-REST = 20  # or so many times what a look took
-SLOW = 1.0  # seconds that a look may take before it is one among the slow
+REST = 20  # or so many times what the looks took
+SLOW = 0.1  # seconds that a look may take before it is one of the slow
 
 log = logging.getLogger(__name__)
 
@@ -109,15 +109,19 @@ class LocalEviction:
             watched.usage[place] = watched.usage.get(place, 0) + size
         for watched in due[at:]:
             self._judge(watched, since)
+        self._rest(due)
 
     def _judge(self, watched: Watched, since: float) -> None:
-        now = monotonic()
-        watched.took = now - since
-        watched.due = now + max(INTERVAL, REST * watched.took)
-        self._changed.set()  # it may be in the other lane now
+        watched.took = monotonic() - since
         message = excess(watched.limits, _usage(watched.usage))
         if message:
             self._evict(watched.record, message)
+
+    def _rest(self, looked_at: list[Watched]) -> None:
+        now, quick = monotonic(), sum(watched.took for watched in looked_at if watched.took < SLOW)
+        for watched in looked_at:
+            watched.due = now + max(INTERVAL, REST * (quick if watched.took < SLOW else watched.took))
+        self._changed.set()  # some may be in the other lane now
 
     def _places(self, record: PodRecord) -> Mapping[str, Place]:
         """The directories to count. Of a container that is its last attempt's layer, and all its logs."""
