@@ -37,7 +37,7 @@ __all__ = ['Compacted', 'Conflict', 'Entry', 'Event', 'Failed', 'KeyExists', 'No
 MEMORY = ':memory:'
 FULL = 'database space exceeded'
 AGAIN = 0.5  # seconds between two tries to write to a full disk
-PATIENCE = 2.0  # seconds that an acknowledgement waits for room
+PATIENCE = 5.0  # seconds that an acknowledgement waits for room
 
 log = logging.getLogger(__name__)
 
