@@ -110,5 +110,10 @@ def unsupported_media_type(message: str) -> ApiError:
     return ApiError(415, 'UnsupportedMediaType', message)
 
 
+def no_space() -> ApiError:
+    """What kube-apiserver passes on of an etcd that has no room; it has no reason."""
+    return ApiError(500, '', 'etcdserver: mvcc: database space exceeded')
+
+
 def internal(message: str) -> ApiError:
     return ApiError(500, 'InternalError', f'Internal error occurred: {message}')

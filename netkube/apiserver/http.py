@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from netkube.api.errors import ApiError, internal, no_such_path
+from netkube.api.errors import ApiError, internal, no_space, no_such_path
 from netkube.apiserver import health
 from netkube.apiserver.authentication import authenticate, without_credentials
 from netkube.apiserver.authorization import authorize_request
@@ -30,7 +30,10 @@ from netkube.apiserver.request import Receive, Request, Send
 from netkube.apiserver.response import Response, Stream, error_response, warning_headers
 from netkube.apiserver.reviews import REVIEW_HANDLERS, token_request
 from netkube.apiserver.user import requester
+from netkube.store.errors import NoSpace
 
+READING = frozenset(('get', 'list'))
+GROWING = frozenset(('create', 'update', 'patch'))  # refused while the disk is full; who deletes makes room
 GZIP_ABOVE, GZIP_LEVEL = 128 << 10, 1  # bytes, and zlib's level: as kube-apiserver
 
 log = logging.getLogger(__name__)
@@ -65,10 +68,14 @@ class HttpApi:
             request = await self._admit(scope, receive)
             answer = await self._handle(request)
             if isinstance(answer, Response) and answer.revision:
-                await self._registry.store.durable(answer.revision)
+                store = self._registry.store
+                wait = store.settled if request.verb in READING else store.durable
+                await wait(answer.revision)
             return request, answer
         except ApiError as error:
             return request, error_response(error)
+        except NoSpace:
+            return request, error_response(no_space())
         except ConnectionResetError as error:
             return request, error_response(internal(str(error)))
         except Exception as error:
@@ -106,6 +113,8 @@ class HttpApi:
             return await proxy(self._registry, self._kubelet_of, request, request.target)
         if request.verb == 'connect':
             raise refuse_plain_http(self._registry, request.target, request)
+        if request.verb in GROWING:
+            self._registry.store.require_space()
         handler = HANDLERS[request.verb]
         return await handler(self._registry, request, request.target)
 

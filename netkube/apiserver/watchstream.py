@@ -63,7 +63,7 @@ async def watch_lines(
     timers = Timers(watch, options)
     try:
         if not options.since:
-            await store.durable(begin)
+            await store.settled(begin)
             yield initial_lines(registry, resource, initial, form, options, begin)
         while await watch.wait():
             lines = [form.event(registry.storage, resource, event, selection) for event in watch.pending()]

@@ -46,6 +46,10 @@ from netkube.cluster import config, start
     'adds to shadow files, SSH host keys, root\'s SSH and GnuPG folders, and netkube\'s own.',
 )  # fmt: skip
 @click.option(
+    '--pod-pids-limit', type=click.IntRange(min=0), default=None, metavar='N',
+    help='How many processes and threads a Pod may have; 0: as many as it likes.  [default: 0]',
+)  # fmt: skip
+@click.option(
     '--images',
     type=click.File(),
     help='What runs in place of images: a YAML list of match, entrypoint, cmd, ...; kept in the cluster.',

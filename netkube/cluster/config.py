@@ -20,7 +20,7 @@ RUN_ROOT = Path('/run/netkube')
 STATE_ROOT = Path('/var/lib/netkube')
 NAME = re.compile(r'[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?')
 
-CHANGEABLE = ('host_access', 'api_port', 'hide')
+CHANGEABLE = ('host_access', 'api_port', 'hide', 'pod_pids_limit')
 
 
 class ConfigError(ValueError):
@@ -43,6 +43,7 @@ class ClusterConfig(msgspec.Struct, frozen=True):
     api_port: int = 0
     host_access: bool = True
     hide: Sequence[str] = ()  # patterns of paths that no container may see, beside the usual ones
+    pod_pids_limit: int = 0  # processes and threads that a Pod may have; 0 is as many as the machine has room for
 
     @property
     def plans(self) -> AddressPlans:
@@ -126,9 +127,10 @@ class ClusterConfig(msgspec.Struct, frozen=True):
 
     def save(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = self.file.with_suffix('.tmp')
-        temporary.write_text(json.dumps(asdict(self), indent=2) + '\n')
-        os.replace(temporary, self.file)
+        if load(self.name, self.state_dir) != self:  # which needs no room on a disk that may be full
+            temporary = self.file.with_suffix('.tmp')
+            temporary.write_text(json.dumps(asdict(self), indent=2) + '\n')
+            os.replace(temporary, self.file)
         if self.state_link.is_symlink():  # of an earlier cluster of that name
             self.state_link.unlink()
         if not self.state_link.exists():
@@ -174,8 +176,7 @@ def check_name(name: str) -> str:
 def merged(existing: ClusterConfig, wanted: dict[str, object]) -> ClusterConfig:
     """The existing cluster, if every option that was given agrees with it.
 
-    ``host_access``, ``api_port`` and ``hide`` may change at each start; anything else is part of what the cluster's
-    objects hold.
+    Those that are CHANGEABLE may change at each start; anything else is part of what the cluster's objects hold.
     """
     given = {key: value for key, value in wanted.items() if value is not None}
     fixed = {key: value for key, value in given.items() if key not in CHANGEABLE}

@@ -76,6 +76,7 @@ def node_config(config: ClusterConfig, plans: AddressPlans) -> NodeConfig:
         state_dir=config.state,
         memory_dir=config.run_dir / 'volumes',
         netns_of=lambda uid: f'{config.pod_netns_prefix}{uid}',
+        pod_pids_limit=config.pod_pids_limit,
         hide=(*_existing((*HIDDEN, *config.hide)), config.state_dir, str(config.run_dir)),
         machine_resolv_conf=SYSTEMD_RESOLV_CONF if SYSTEMD_RESOLV_CONF.exists() else RESOLV_CONF,
     )

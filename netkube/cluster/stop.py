@@ -14,6 +14,7 @@ from netkube.cluster.machine import MachineLink
 from netkube.cluster.networks import machine_link_config
 from netkube.cluster.start import locked
 from netkube.network import namespaces
+from netkube.node.emptydir import unmount_volumes
 from netkube.runtime.teardown import teardown
 
 PATIENCE = {processes.DAEMON: 5.0, processes.DNS: 1.0, processes.RUNTIME: 10.0}  # seconds after SIGTERM
@@ -33,6 +34,7 @@ def stop(name: str, purge: bool, say: Callable[[str], None]) -> bool:
         say('removing links, routes, rules and namespaces')
         asyncio.run(_remove_network(config))
         if config.run_dir.is_dir():
+            unmount_volumes(config.run_dir)
             shutil.rmtree(config.run_dir)
         _remove_if_empty(RUN_ROOT)
     if purge:

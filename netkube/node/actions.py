@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,6 +20,8 @@ from netkube.node.containers import capabilities_of, container_config
 from netkube.node.downward import PodFacts, UnsupportedField
 from netkube.node.environment import ConfigError, Sources, container_environment, service_environment
 from netkube.node.handlers import HandlerFailed, Handlers, Target
+from netkube.node.hostfiles import NotAnswering
+from netkube.node.hostpath import host_paths
 from netkube.node.imagetable import ImageTable
 from netkube.node.isolation import seen_hostname
 from netkube.node.plan import (
@@ -41,6 +45,7 @@ from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import RUNNING, ContainerConfig, ContainerStatus, CriError, RuntimeUnavailable
 
 SANDBOX_CHANGED = 'Pod sandbox changed, it will be killed and re-created.'
+START_SECONDS = 30  # that a container has to reach its program: a mount may be of something that does not answer
 RETRY = timedelta(seconds=10)  # what a change of an object did not mend is tried again
 
 
@@ -161,15 +166,22 @@ class Actions:
         except (ConfigError, UnsupportedField) as error:
             self._refuse(record, start.name, 'CreateContainerConfigError', str(error))
             return
-        except ProfileError as error:
+        except (ProfileError, NotAnswering) as error:
             self._refuse(record, start.name, 'CreateContainerError', str(error))
             return
         try:
             await self._create(record, config)
-            status = await self._m.runtime.start_container(config.id)
+            async with asyncio.timeout(START_SECONDS):
+                status = await self._m.runtime.start_container(config.id)
         except RuntimeUnavailable:
             raise
+        except TimeoutError:
+            self._refuse(record, start.name, 'RunContainerError', 'context deadline exceeded')
+            await self._m.runtime.stop_container(config.id, 0)
+            return
         except CriError as error:
+            await self._m.runtime.remove_container(config.id)  # the next try makes it anew
+            record.forget_container(config.id)
             self._refuse(record, start.name, 'CreateContainerError', error.message)
             return
         record.refused.pop(start.name, None)
@@ -203,11 +215,23 @@ class Actions:
                 log_path=config.log_file(record.uid, start.name, start.attempt),
                 hide=config.hide,
                 seccomp=seccomp,
+                pids_limit=config.pod_pids_limit,
                 rootfs=self._m.images.rootfs_of(container.get('image', '')),
             )  # fmt: skip
 
-        on_disk = any(m.get('subPath') or m.get('subPathExpr') for m in container.get('volumeMounts') or ())
-        return await asyncio.to_thread(make) if on_disk else make()
+        return await self._with_host_files(record, pod, container, make)
+
+    async def _with_host_files(
+        self, record: PodRecord, pod: Object, container: Object, make: Callable[[], ContainerConfig]
+    ) -> ContainerConfig:
+        """Where the machine's files are asked for, or are about to be mounted, they have to answer. NotAnswering."""
+        mounts, files = container.get('volumeMounts') or (), self._m.sandboxes.host_files
+        mounted = {mount['name'] for mount in mounts}
+        for path in [volume['hostPath']['path'] for volume in host_paths(pod) if volume['name'] in mounted]:
+            await files.run(path, partial(os.path.exists, path))
+        if any(mount.get('subPath') or mount.get('subPathExpr') for mount in mounts):
+            return await files.run(f'a subPath of container {container["name"]} of Pod {record.uid}', make)
+        return make()
 
     def _refuse(self, record: PodRecord, name: str, reason: str, message: str) -> None:
         record.refused[name] = Waiting(reason, message, self._m.now() + RETRY)
@@ -283,11 +307,11 @@ class Actions:
         else:
             self._m.spawn(self._pre_stop(record, stop, hook, grace))
 
-    async def hasten(self, record: PodRecord) -> None:
+    async def hasten(self, record: PodRecord, grace_period: int | None = None) -> None:
         """A grace period that was made shorter counts for what is being stopped already."""
         now = self._m.now()
         for id, deadline in list(record.stopping.items()):
-            grace = grace_seconds(record.pod, StopContainer(id, '', ''), now)
+            grace = grace_seconds(record.pod, StopContainer(id, '', '', grace=grace_period), now)
             if now + timedelta(seconds=grace + 1) < deadline:
                 record.stopping[id] = now + timedelta(seconds=grace)
                 await self._m.runtime.stop_container(id, grace)

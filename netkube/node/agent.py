@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from netkube.api.meta import Key, Object, is_deleting, key_of, utc_now
 from netkube.api.resources import CONFIGMAPS, PODS, SECRETS, SERVICEACCOUNTS, SERVICES, Resource
 from netkube.client.controller import Controller
@@ -24,13 +26,16 @@ from netkube.node.actions import RETRY, Actions, Machinery, NotYet
 from netkube.node.adoption import adopt_pods
 from netkube.node.config import NodeConfig
 from netkube.node.environment import MASTER_SERVICE, Sources
+from netkube.node.failure import DEADLINE_EXCEEDED, Failure, eviction
 from netkube.node.handlers import Handlers
+from netkube.node.hostfiles import HostFiles
 from netkube.node.imagetable import ImageTable
 from netkube.node.lease import NodeRegistration
+from netkube.node.localeviction import LocalEviction
 from netkube.node.machine import read_machine_info
 from netkube.node.network import NodeNetwork
-from netkube.node.nodestatus import capacity
-from netkube.node.plan import NO_IMAGE, Observed, Plan, is_past_deadline, plan_end, plan_pod
+from netkube.node.nodestatus import allocatable
+from netkube.node.plan import NO_IMAGE, Observed, Plan, StopContainer, is_past_deadline, plan_end, plan_pod
 from netkube.node.podspec import is_ready, is_terminal, running_containers
 from netkube.node.record import PodRecord, PodRecords
 from netkube.node.references import references_of
@@ -48,7 +53,7 @@ log = logging.getLogger(__name__)
 
 WORKERS = 16
 USES_INDEX = 'references'
-DEADLINE_EXCEEDED = ('DeadlineExceeded', 'Pod was active on the node longer than the specified deadline')
+NO_PIDS = 'a limit of Pods\' processes needs the cgroup controller "pids", which this machine has not'
 
 
 class NodeAgent:
@@ -73,7 +78,7 @@ class NodeAgent:
         self._recorder, self._now = recorder, now
         self._informers = informers
         self._records = PodRecords()
-        self._sandboxes = Sandboxes(runtime, network, config, now)
+        self._sandboxes = Sandboxes(runtime, network, config, now, HostFiles(self._look_at_all))
         self._sockets = NodeSockets(network.config.netns)
         self._controller = Controller('node', informers, self._sync, workers=WORKERS, expected=(CriError, OSError))
         informers[PODS].add_index(USES_INDEX, references_of)
@@ -85,22 +90,28 @@ class NodeAgent:
         self.serving = Serving(self._find_record, runtime, self._sockets, config, now)
         self._controllers: frozenset[str] = frozenset()  # of cgroups, which limits need
         self._actions: Actions  # made by run(), which knows the machine and has tasks
+        self._local_eviction: LocalEviction
 
     async def run(self) -> None:
         events = self._runtime.events()
-        info = await asyncio.to_thread(read_machine_info)
-        self._controllers = frozenset((await self._runtime.version())['controllers'])
+        info = await asyncio.to_thread(read_machine_info, self._config.state_dir)
+        runtime = await self._runtime.version()
+        self._controllers = frozenset(runtime['controllers'])
+        if self._config.pod_pids_limit and 'pids' not in self._controllers:
+            raise CriError('FailedPrecondition', NO_PIDS)
+        self._local_eviction = LocalEviction(self._config, runtime['layers'], self._evict)
         await self._sandboxes.start()
         for resource in (PODS, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, SERVICES):
             await self._informers[resource].synced.wait()
         await self._adopt()
-        registration = NodeRegistration(self._client, self._config, info, now=self._now)
+        registration = NodeRegistration(self._client, self._config, info, self._recorder, now=self._now)
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._actions = Actions(self._machinery(tasks, capacity(self._config, info)))
+                self._actions = Actions(self._machinery(tasks, allocatable(self._config, info)))
                 tasks.create_task(self._follow_runtime(events), name='runtime events')
                 tasks.create_task(self._controller.run(), name='pods')
                 tasks.create_task(registration.run(), name='registration')
+                tasks.create_task(self._local_eviction.run(), name='local eviction')
                 await registration.registered.wait()
                 self.registered.set()
         finally:
@@ -205,6 +216,8 @@ class NodeAgent:
             await self._clean_up(record)
         elif is_past_deadline(pod, self._now()):
             await self._fail(record, DEADLINE_EXCEEDED)
+        elif record.failure is not None:
+            await self._fail(record, record.failure)
         else:
             await self._run_pod(record, pod)
 
@@ -213,6 +226,7 @@ class NodeAgent:
         if fields:
             self._actions.event_once(record, 'unhonoured', 'Warning', 'NotHonoured', honoured.message(fields))
         record.refused.clear()
+        self._local_eviction.watch(record, pod)
         if record.sandbox:
             await self._actions.refresh_volumes(record)
             self._actions.attend_all(record)
@@ -241,12 +255,22 @@ class NodeAgent:
         """The Pod has ended and the API knows: give back everything but its logs."""
         await self._carry_out(record, lambda observed: plan_end(observed, record.pod))
         if not record.sandbox:
+            await self._empty(record)
             await self._write_status(record, lambda pod: without_sandbox(pod, self._now()))
 
-    async def _fail(self, record: PodRecord, failure: tuple[str, str]) -> None:
+    def _evict(self, record: PodRecord, message: str) -> None:
+        record.failure = eviction(message)
+        self._controller.queue.add(record.key)
+
+    async def _empty(self, record: PodRecord) -> None:
+        if not record.emptied:
+            await self._sandboxes.remove_volumes(record.uid)
+            record.emptied = True
+
+    async def _fail(self, record: PodRecord, failure: Failure) -> None:
         """Stop everything, then report the failure; that makes the Pod terminal."""
-        self._actions.event_once(record, failure[0], 'Normal', *failure)
-        ended = not await self._stop_all(record)
+        self._actions.event_once(record, failure.reason, failure.event_type, failure.reason, failure.message)
+        ended = not await self._stop_all(record, failure.grace)
         await self._write_status(
             record, lambda pod: pod_status(pod, self._facts(record, ended=ended, failure=failure), self._now())
         )
@@ -272,12 +296,14 @@ class NodeAgent:
             await self._remove(record)
             self._records.forget(record)
 
-    async def _stop_all(self, record: PodRecord) -> bool:
-        """Tell all containers to stop; whether some still run."""
+    async def _stop_all(self, record: PodRecord, grace: int | None = None) -> bool:
+        """Tell all containers to stop, in ``grace`` seconds if the Pod is not asked; whether some still run."""
         if not record.running():
             return False
-        await self._actions.hasten(record)
+        await self._actions.hasten(record, grace)
         for action in plan_end(record.observed(), record.pod).actions:
+            if isinstance(action, StopContainer):
+                action = msgspec.structs.replace(action, grace=grace)
             await self._actions.carry_out(record, action)
         return True
 
@@ -293,7 +319,7 @@ class NodeAgent:
         waiting: Any = None,
         *,
         ended: bool = False,
-        failure: tuple[str, str] | None = None,
+        failure: Failure | None = None,
     ) -> Facts:
         return Facts(
             host_ips=self._config.node_addresses,

@@ -40,8 +40,12 @@ def write_payload(directory: Path, payload: Payload, now: datetime, *, group: in
     if old and _read(f'{root}/{old}') == {path: file.content for path, file in payload.items()}:
         return False
     fresh = _make_fresh(root, now)
-    for path, file in payload.items():
-        _write(f'{root}/{fresh}/{path}', file, group)
+    try:
+        for path, file in payload.items():
+            _write(f'{root}/{fresh}/{path}', file, group)
+    except OSError:  # a full disk, which must not be filled with one try after the other
+        shutil.rmtree(f'{root}/{fresh}', ignore_errors=True)
+        raise
     with contextlib.suppress(FileNotFoundError):
         os.unlink(f'{root}/{NEW_DATA}')
     os.symlink(fresh, f'{root}/{NEW_DATA}')

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from netkube.api.meta import Object, timestamp
+from netkube.node.failure import Failure
 from netkube.node.podspec import init_containers, is_sidecar, main_containers, may_restart_all
 
 ENDED = {'Succeeded': 'PodCompleted', 'Failed': 'PodFailed'}
@@ -45,6 +46,11 @@ def all_containers_restarting(pod: Object, phase: str, restarting: bool) -> list
         message = 'container exited with restart policy rule'
         return [Condition('AllContainersRestarting', True, 'RestartAllContainersStarted', message)]
     return [Condition('AllContainersRestarting', False, ENDED.get(phase, ''))]
+
+
+def disrupted(failure: Failure) -> list[Condition]:
+    """It comes with the phase Failed."""
+    return [Condition('DisruptionTarget', True, failure.disruption, failure.message)] if failure.disruption else []
 
 
 def _containers_ready(

@@ -57,6 +57,7 @@ def container_config(
     hide: tuple[str, ...] = (),
     rootfs: str = '',
     seccomp: str = '',
+    pids_limit: int = 0,
 ) -> ContainerConfig:
     """ConfigError when something it names is missing."""
     security = {**(pod['spec'].get('securityContext') or {}), **(container.get('securityContext') or {})}
@@ -86,7 +87,7 @@ def container_config(
         stdin=container.get('stdin', False),
         stdin_once=container.get('stdinOnce', False),
         tty=container.get('tty', False),
-        resources=limits((container.get('resources') or {}).get('limits') or {}),
+        resources=limits((container.get('resources') or {}).get('limits') or {})._replace(pids_limit=pids_limit),
         stop_signal=stop_signal(container),
         annotations={
             IMAGE_ANNOTATION: container.get('image', ''),

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 
 from netkube.api.meta import Object
 from netkube.node.isolation import is_ipc_sysctl, is_network_sysctl, is_on_node_network
+from netkube.node.localstorage import EPHEMERAL_STORAGE
 
 POD_FIELDS = (
     'runtimeClassName',
@@ -16,7 +17,7 @@ POD_FIELDS = (
 POD_SECURITY = ('seLinuxOptions', 'appArmorProfile', 'windowsOptions')
 CONTAINER_SECURITY = (*POD_SECURITY, 'procMount')
 CONTAINER_FIELDS = ('volumeDevices',)
-LIMITS = ('cpu', 'memory')
+LIMITS = ('cpu', 'memory')  # by a cgroup controller of that name
 DEFAULTS: tuple[object, ...] = (None, False, '', 'Default', 'Unconfined', [], {})
 
 
@@ -36,9 +37,6 @@ def unhonoured(pod: Object, controllers: Collection[str]) -> list[str]:
             fields += _of_container(container, path, controllers)
             if not is_on_node_network(pod):
                 fields += _host_ports(container, path)
-    for volume in spec.get('volumes') or ():
-        if (volume.get('emptyDir') or {}).get('sizeLimit'):
-            fields.append(f'spec.volumes[{volume["name"]}].emptyDir.sizeLimit')
     return fields
 
 
@@ -46,7 +44,8 @@ def _of_container(container: Object, path: str, controllers: Collection[str]) ->
     yield from (f'{path}.{name}' for name in CONTAINER_FIELDS if container.get(name))
     yield from _asked(container.get('securityContext') or {}, CONTAINER_SECURITY, f'{path}.securityContext')
     resources = container.get('resources') or {}
-    limits = [name for name in resources.get('limits') or () if name not in LIMITS or name not in controllers]
+    kept = {EPHEMERAL_STORAGE, *(name for name in LIMITS if name in controllers)}
+    limits = [name for name in resources.get('limits') or () if name not in kept]
     yield from (f'{path}.resources.limits.{name}' for name in limits)
     if resources.get('claims'):
         yield f'{path}.resources.claims'

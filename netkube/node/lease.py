@@ -14,10 +14,11 @@ from typing import Any
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object, micro_timestamp, utc_now
 from netkube.api.resources import LEASES, NODES
+from netkube.client.events import EventRecorder
 from netkube.client.interface import Client
 from netkube.node.config import NodeConfig
 from netkube.node.machine import MachineInfo, Pressure, read_pressure
-from netkube.node.nodestatus import new_node, node_status
+from netkube.node.nodestatus import new_node, node_status, pressure_events
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,16 @@ class NodeRegistration:
     """Registers the Node, then keeps its Lease and its conditions fresh. ``registered`` is set once it is Ready."""
 
     def __init__(
-        self, client: Client, config: NodeConfig, info: MachineInfo, *, now: Callable[[], datetime] = utc_now
+        self,
+        client: Client,
+        config: NodeConfig,
+        info: MachineInfo,
+        recorder: EventRecorder,
+        *,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.registered = asyncio.Event()
+        self._recorder = recorder
         self._client, self._config, self._info, self._now = client, config, info, now
         self._written: Pressure | None = None  # what the Node object says
         self._renewals = 0  # since it was written
@@ -52,9 +60,18 @@ class NodeRegistration:
         write = self._write_status if self.registered.is_set() else self._register
         if not await self._tried(write(pressure)):
             return False
+        if self._written is not None:
+            self._announce(self._written, pressure)
         self._written, self._renewals = pressure, 0
         self.registered.set()
         return True
+
+    def _announce(self, before: Pressure, now: Pressure) -> None:
+        """The kubelet's object in its events has the Node's name for a uid."""
+        name = self._config.node_name
+        node = {'apiVersion': 'v1', 'kind': 'Node', 'metadata': {'name': name, 'uid': name}}
+        for reason in pressure_events(before, now):
+            self._recorder.event(node, 'Normal', reason, f'Node {name} status is now: {reason}')
 
     async def _register(self, pressure: Pressure) -> None:
         """The Node exists, has our labels and range, and is Ready: from then on Pods can be bound to it."""

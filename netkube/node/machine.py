@@ -18,7 +18,7 @@ PIDS_AVAILABLE = 0.05
 class MachineInfo(msgspec.Struct, frozen=True):
     cpus: int
     memory: int  # bytes
-    disk: int  # bytes
+    disk: int  # bytes, of the file system that the cluster's state is on
     kernel: str
     os_image: str
     architecture: str  # Go's name
@@ -33,13 +33,13 @@ class Pressure(msgspec.Struct, frozen=True):
     pids: bool
 
 
-def read_machine_info() -> MachineInfo:
+def read_machine_info(state_dir: Path) -> MachineInfo:
     uname = platform.uname()
     machine_id = _first_line('/etc/machine-id')
     return MachineInfo(
         cpus=len(os.sched_getaffinity(0)),
         memory=_meminfo('MemTotal'),
-        disk=shutil.disk_usage('/').total,
+        disk=shutil.disk_usage(_existing(state_dir)).total,
         kernel=uname.release,
         os_image=_os_image(),
         architecture={'x86_64': 'amd64', 'aarch64': 'arm64'}.get(uname.machine, uname.machine),
@@ -50,7 +50,7 @@ def read_machine_info() -> MachineInfo:
 
 
 def read_pressure(state_dir: Path) -> Pressure:
-    disk = os.statvfs(state_dir if state_dir.exists() else '/')
+    disk = os.statvfs(_existing(state_dir))
     running = int(_first_line('/proc/loadavg').split()[3].partition('/')[2])
     most = int(_first_line('/proc/sys/kernel/pid_max'))
     return Pressure(
@@ -58,6 +58,11 @@ def read_pressure(state_dir: Path) -> Pressure:
         disk=disk.f_bavail < disk.f_blocks * DISK_AVAILABLE,
         pids=most - running < most * PIDS_AVAILABLE,
     )
+
+
+def _existing(directory: Path) -> Path:
+    """It, or the nearest above it that is there."""
+    return next(path for path in (directory, *directory.parents) if path.exists())
 
 
 def _first_line(path: str) -> str:

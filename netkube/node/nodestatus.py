@@ -7,7 +7,7 @@ from typing import Any
 
 from netkube.api.meta import Object, timestamp
 from netkube.node.config import NodeConfig
-from netkube.node.machine import MachineInfo, Pressure
+from netkube.node.machine import DISK_AVAILABLE, MachineInfo, Pressure
 
 KUBELET_VERSION = 'v1.37.0+netkube'
 RUNTIME_VERSION = 'netkube://0.1.0'
@@ -24,10 +24,9 @@ def new_node(config: NodeConfig, info: MachineInfo) -> Object:
 
 
 def node_status(config: NodeConfig, info: MachineInfo, pressure: Pressure, old: Object, now: datetime) -> Object:
-    amounts = capacity(config, info)
     return {
-        'capacity': amounts,
-        'allocatable': amounts,
+        'capacity': capacity(config, info),
+        'allocatable': allocatable(config, info),
         'addresses': [
             *({'type': 'InternalIP', 'address': address} for address in config.node_addresses),
             {'type': 'Hostname', 'address': config.node_name},
@@ -46,6 +45,11 @@ def capacity(config: NodeConfig, info: MachineInfo) -> dict[str, str]:
         'hugepages-1Gi': '0',
         'hugepages-2Mi': '0',
     }
+
+
+def allocatable(config: NodeConfig, info: MachineInfo) -> dict[str, str]:
+    """Of the disk not what must stay free, below which there is DiskPressure."""
+    return {**capacity(config, info), 'ephemeral-storage': str(int(info.disk * (1 - DISK_AVAILABLE)))}
 
 
 def node_info(info: MachineInfo) -> dict[str, str]:
@@ -80,8 +84,26 @@ PRESSURES = {
 }
 
 
+# The kubelet's events when it becomes so, and when it is so no more
+PRESSURE_EVENTS = {
+    'MemoryPressure': ('NodeHasInsufficientMemory', 'NodeHasSufficientMemory'),
+    'DiskPressure': ('NodeHasDiskPressure', 'NodeHasNoDiskPressure'),
+    'PIDPressure': ('NodeHasInsufficientPID', 'NodeHasSufficientPID'),
+}
+
+
+def pressure_events(before: Pressure, now: Pressure) -> list[str]:
+    """The reasons of what has changed."""
+    was, is_now = _by_condition(before), _by_condition(now)
+    return [PRESSURE_EVENTS[kind][0 if is_now[kind] else 1] for kind in PRESSURES if was[kind] != is_now[kind]]
+
+
+def _by_condition(pressure: Pressure) -> dict[str, bool]:
+    return {'MemoryPressure': pressure.memory, 'DiskPressure': pressure.disk, 'PIDPressure': pressure.pids}
+
+
 def node_conditions(pressure: Pressure, old: Object, now: datetime) -> list[dict[str, Any]]:
-    so = {'MemoryPressure': pressure.memory, 'DiskPressure': pressure.disk, 'PIDPressure': pressure.pids}
+    so = _by_condition(pressure)
     conditions = [_condition(kind, so[kind], *PRESSURES[kind][0 if so[kind] else 1], old, now) for kind in PRESSURES]
     return [*conditions, _condition('Ready', True, 'KubeletReady', 'kubelet is posting ready status', old, now)]
 

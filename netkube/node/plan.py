@@ -53,6 +53,7 @@ class StopContainer(msgspec.Struct, frozen=True):
     probe: str = ''  # 'liveness' or 'startup' when that is why: the probe may have a grace period of its own
     since: datetime | None = None  # when the grace period began, if not now
     abrupt: bool = False  # killed at once, without its preStop hook
+    grace: int | None = None  # seconds, whatever the Pod says
 
 
 class RemoveContainer(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ import msgspec
 from netkube.api.families import Address
 from netkube.api.meta import Key, Object
 from netkube.node.atomicwriter import Payload
+from netkube.node.failure import Failure
 from netkube.node.plan import Observed, Waiting
 from netkube.node.podspec import remembered_containers
 from netkube.node.probes import ContainerProbes
@@ -34,6 +35,9 @@ class PodRecord(msgspec.Struct):
     payloads: dict[str, Payload | None] = msgspec.field(default_factory=dict)  # what the volumes hold, by name
     tokens: dict[TokenKey, PodToken] = msgspec.field(default_factory=dict)  # those in its volumes
     announced: set[str] = msgspec.field(default_factory=set)  # events that are said once
+    limited: bool | None = None  # its use of the disk is; None is not known yet
+    failure: Failure | None = None  # why the Node gives it up
+    emptied: bool = False  # it has ended, and its volumes are gone
     gone: bool = False  # all of it has been removed and the API told; the informer may not know yet
     _ended: dict[str, asyncio.Event] = msgspec.field(default_factory=dict)
 

@@ -24,6 +24,9 @@ from netkube.node.dnsconfig import (
     parse_resolv_conf,
     resolver_config,
 )
+from netkube.node.emptydir import unmount_volumes
+from netkube.node.hostfiles import HostFiles
+from netkube.node.hostpath import check_host_paths
 from netkube.node.isolation import (
     SysctlForbidden,
     is_on_node_network,
@@ -35,6 +38,7 @@ from netkube.node.network import NodeNetwork, link_name
 from netkube.node.record import PodRecord
 from netkube.node.volumes import (
     IN_MEMORY,
+    MountFailed,
     VolumeContext,
     VolumeRoots,
     payloads_of,
@@ -46,6 +50,7 @@ from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import READY, CriError, PodSandboxStatus, SandboxConfig
 
 MACHINE_HOSTS = Path('/etc/hosts')
+EMPTY_DIRS = 'volumes/kubernetes.io~empty-dir'
 ADDRESSES_ANNOTATION = 'netkube/addresses'
 
 
@@ -62,12 +67,15 @@ class Sandboxes:
         network: NodeNetwork,
         config: NodeConfig,
         now: Callable[[], datetime],
+        host_files: HostFiles,
     ) -> None:
         self._runtime, self._network, self._config, self._now = runtime, network, config, now
         self.addresses = PodAddresses(config.plans)
+        self.host_files = host_files
         self._machine_resolver = ResolverConfig()
 
     async def start(self) -> None:
+        await asyncio.to_thread(_make_private, self._config.memory_dir)
         self._machine_resolver = await asyncio.to_thread(_read_resolver, self._config.machine_resolv_conf)
 
     async def create(self, record: PodRecord, context: VolumeContext) -> None:
@@ -77,6 +85,8 @@ class Sandboxes:
         """
         addresses = self.addresses_of(context.pod)
         payloads = payloads_of(context)
+        if why := await check_host_paths(context.pod, self.host_files):
+            raise MountFailed(why)
         created, written = await asyncio.gather(
             self._create_namespace(record, context.pod, addresses),
             self._write_files(context.pod, addresses, payloads),
@@ -86,6 +96,8 @@ class Sandboxes:
             raise created
         if isinstance(written, BaseException):
             await self.remove(record)
+            if isinstance(written, OSError):
+                raise SandboxFailed(f'Failed to create pod sandbox: {written}')
             raise written
         record.addresses, record.payloads, record.sandbox = addresses, payloads, True
 
@@ -131,6 +143,10 @@ class Sandboxes:
 
     async def remove_files(self, uid: str) -> None:
         await asyncio.to_thread(_remove_trees, self._config.pod_dir(uid), self._config.pod_memory_dir(uid))
+
+    async def remove_volumes(self, uid: str) -> None:
+        """What a Pod that has ended may not keep, as opposed to its logs. Idempotent."""
+        await asyncio.to_thread(_remove_trees, self._config.pod_dir(uid) / 'volumes', self._config.pod_memory_dir(uid))
 
     def known_directories(self) -> set[str]:
         """Blocking. The uids of all Pods that have files here."""
@@ -184,7 +200,7 @@ class Sandboxes:
     async def _write_volumes(self, pod: Object, payloads: dict[str, Payload | None]) -> None:
         """In memory, as every Pod's token is, at once; what may touch a disk is written by a thread."""
         roots = self.roots(pod['metadata']['uid'])
-        if all(source_of(volume) in IN_MEMORY for volume in pod['spec'].get('volumes') or ()):
+        if all(source_of(volume) in (*IN_MEMORY, 'hostPath') for volume in pod['spec'].get('volumes') or ()):
             write_volumes(pod, payloads, roots, self._now())
         else:
             await asyncio.to_thread(write_volumes, pod, payloads, roots, self._now())
@@ -212,7 +228,16 @@ def _read_resolver(path: Path) -> ResolverConfig:
         return ResolverConfig()
 
 
-def _remove_trees(*directories: Path) -> None:
-    for directory in directories:
+def _make_private(directory: Path) -> None:
+    """Secrets and tokens are below it, with modes for the users of containers, not for those of the machine."""
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o700)
+
+
+def _remove_trees(disk: Path, memory: Path) -> None:
+    """Nothing that is mounted is gone into: what is ours is unmounted, a foreign mount is an OSError."""
+    if os.path.isdir(f'{memory}/{EMPTY_DIRS}'):
+        unmount_volumes(memory)
+    for directory in (disk, memory):
         if directory.exists():
             shutil.rmtree(directory)

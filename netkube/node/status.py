@@ -13,7 +13,8 @@ import msgspec
 
 from netkube.api.meta import Object, parse_timestamp, timestamp
 from netkube.node.allocated import allocated_fields, mount_fields
-from netkube.node.conditions import all_containers_restarting, merge_conditions, pod_conditions
+from netkube.node.conditions import all_containers_restarting, disrupted, merge_conditions, pod_conditions
+from netkube.node.failure import Failure
 from netkube.node.plan import Waiting
 from netkube.node.podspec import (
     IMAGE_ANNOTATION,
@@ -46,7 +47,7 @@ class Facts(msgspec.Struct, frozen=True):
     ready: frozenset[str] = frozenset()  # ids whose readiness probe (if any) has succeeded
     started: frozenset[str] = frozenset()  # ids whose startup probe (if any) has succeeded
     ended: bool = False  # all of it was stopped, and none of it starts again
-    failure: tuple[str, str] | None = None  # reason and message of a Pod the Node gave up
+    failure: Failure | None = None  # of a Pod the Node gave up
 
 
 def pod_status(pod: Object, facts: Facts, now: datetime) -> Object:
@@ -59,6 +60,8 @@ def pod_status(pod: Object, facts: Facts, now: datetime) -> Object:
         phase = old.get('phase', 'Pending')  # a Pod of which something runs has not ended
     conditions = pod_conditions(pod, phase, _by_name(rows), _by_name(init_rows), facts.sandbox)
     conditions += all_containers_restarting(pod, phase, is_restarting_all(pod, facts.containers))
+    if facts.failure and facts.ended:
+        conditions += disrupted(facts.failure)
     generation = pod['metadata'].get('generation')
     status: Object = {key: old[key] for key in KEPT if key in old}
     if generation is not None:
@@ -72,7 +75,7 @@ def pod_status(pod: Object, facts: Facts, now: datetime) -> Object:
         'containerStatuses': rows,
     }
     if facts.failure and facts.ended:  # reason and message come with the phase
-        status['reason'], status['message'] = facts.failure
+        status['reason'], status['message'] = facts.failure.reason, facts.failure.message
     if pod_ips := [{'ip': address} for address in facts.pod_ips] or old.get('podIPs'):
         status |= {'podIP': pod_ips[0]['ip'], 'podIPs': pod_ips}
     if init_rows:

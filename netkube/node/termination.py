@@ -15,6 +15,8 @@ DEFAULT_GRACE = 30
 
 def grace_seconds(pod: Object | None, stop: StopContainer, now: datetime) -> int:
     """The time between SIGTERM and SIGKILL (a preStop hook's time included)."""
+    if stop.grace is not None:
+        return stop.grace
     if pod is None:
         return MINIMUM_GRACE
     grace = pod['spec'].get('terminationGracePeriodSeconds', DEFAULT_GRACE)

@@ -7,8 +7,6 @@ are directories. Source: kubernetes pkg/volume/{configmap,secret,projected,downw
 from __future__ import annotations
 
 import base64
-import os
-import stat
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +15,10 @@ from typing import Any
 import msgspec
 
 from netkube.api.meta import Object
+from netkube.client.kubelet import words_of
 from netkube.node.atomicwriter import File, Payload, write_payload
 from netkube.node.downward import PodFacts, UnsupportedField, field_value, resource_value
+from netkube.node.emptydir import MEMORY, make_empty_dir, refusal
 from netkube.node.environment import ConfigError, Sources
 from netkube.node.podspec import all_containers
 from netkube.node.tokens import PodToken, TokenKey
@@ -48,7 +48,7 @@ class VolumeRoots(msgspec.Struct, frozen=True):
         source = source_of(volume)
         if source == 'hostPath':
             return Path(volume['hostPath']['path'])
-        in_memory = source in IN_MEMORY or (volume.get('emptyDir') or {}).get('medium') == 'Memory'
+        in_memory = source in IN_MEMORY or (volume.get('emptyDir') or {}).get('medium') == MEMORY
         root = self.memory if in_memory else self.disk
         return root / 'volumes' / f'kubernetes.io~{PLUGINS[source]}' / volume['name']
 
@@ -80,7 +80,11 @@ def payload_of(volume: Object, context: VolumeContext) -> Payload | None:
                 return _project(source, volume[source], volume[source].get('defaultMode', 0o644), context)
             case 'projected':
                 return _projected(volume['projected'], context)
-            case 'emptyDir' | 'hostPath':
+            case 'emptyDir':
+                if why := refusal(volume['emptyDir'] or {}):
+                    raise MountFailed(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {why}')
+                return None
+            case 'hostPath':
                 return None
     except (ConfigError, UnsupportedField) as error:
         raise MountFailed(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from None
@@ -189,52 +193,22 @@ def volume_directories(pod: Object, roots: VolumeRoots) -> dict[str, Path]:
 
 
 def write_volumes(pod: Object, payloads: dict[str, Payload | None], roots: VolumeRoots, now: datetime) -> None:
-    """Blocking. Each volume's directory is there, with what it should hold. MountFailed with hostPath's check."""
+    """Blocking. Each volume's directory is there, with what it should hold. MountFailed: the first that cannot be.
+
+    hostPath volumes have ``check_host_paths``, which may wait.
+    """
     for volume in pod['spec'].get('volumes') or ():
-        payload = payloads[volume['name']]
-        if payload is not None:
-            write_payload(roots.of(volume), payload, now, group=group_of(pod))
-        elif source_of(volume) == 'emptyDir':
-            _make_empty_dir(roots.of(volume), group_of(pod))
-        else:
-            _check_host_path(volume)
+        try:
+            _write_volume(volume, payloads[volume['name']], pod, roots, now)
+        except OSError as error:
+            where = f'{error.filename}: ' if error.filename else ''
+            raise MountFailed(
+                f'MountVolume.SetUp failed for volume "{volume["name"]}" : {where}{words_of(error)}'
+            ) from error
 
 
-def _make_empty_dir(directory: Path, group: int | None) -> None:
-    if directory.is_dir():
-        return
-    directory.mkdir(parents=True)
-    if group is not None:
-        os.chown(directory, -1, group)
-    directory.chmod(0o777 if group is None else 0o2777)
-
-
-def _check_host_path(volume: Object) -> None:
-    """``hostPath.type``: creates what it may, and says what is not as it must be."""
-    path, wanted = Path(volume['hostPath']['path']), volume['hostPath'].get('type') or ''
-    failed = f'MountVolume.SetUp failed for volume "{volume["name"]}" : hostPath type check failed: {path} is not a'
-    if wanted == 'DirectoryOrCreate':
-        path.mkdir(mode=0o755, parents=True, exist_ok=True)
-    elif wanted == 'FileOrCreate' and not path.exists():
-        path.touch(mode=0o644)
-    elif wanted == '' and not path.exists():
-        path.mkdir(mode=0o755, parents=True)  # as container runtimes do for the source of a bind mount
-    else:
-        words, test = HOST_PATH_TYPES.get(wanted, ('', os.path.exists))
-        if not test(path):
-            raise MountFailed(f'{failed} {words}')
-
-
-def _is_mode(test: Any) -> Any:
-    return lambda path: os.path.exists(path) and test(os.stat(path).st_mode)
-
-
-HOST_PATH_TYPES: dict[str, tuple[str, Any]] = {
-    'Directory': ('directory', os.path.isdir),
-    'DirectoryOrCreate': ('directory', os.path.isdir),
-    'File': ('file', os.path.isfile),
-    'FileOrCreate': ('file', os.path.isfile),
-    'Socket': ('socket file', _is_mode(stat.S_ISSOCK)),
-    'CharDevice': ('character device', _is_mode(stat.S_ISCHR)),
-    'BlockDevice': ('block device', _is_mode(stat.S_ISBLK)),
-}
+def _write_volume(volume: Object, payload: Payload | None, pod: Object, roots: VolumeRoots, now: datetime) -> None:
+    if payload is not None:
+        write_payload(roots.of(volume), payload, now, group=group_of(pod))
+    elif source_of(volume) == 'emptyDir':
+        make_empty_dir(volume['emptyDir'] or {}, roots.of(volume), pod)

@@ -28,6 +28,7 @@ from netkube.runtime.execution import Execution
 from netkube.runtime.gate import when_all_open
 from netkube.runtime.loop import Loop
 from netkube.runtime.service import After, Result, RuntimeService
+from netkube.runtime.words import say
 
 _READ = 65536
 _MAX_FDS = 3
@@ -75,7 +76,7 @@ class Connection:
             for line in lines:
                 self._take(json.loads(line))
         except (ValueError, KeyError, TypeError) as error:  # not a request: whoever that is does not speak our language
-            print(f'a client sent what is no request: {error!r}', file=sys.stderr)
+            say(f'a client sent what is no request: {error!r}')
             self.close()
 
     def _take(self, request: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -30,6 +29,7 @@ from netkube.runtime.process import Machine, Setup
 from netkube.runtime.sandbox import INIT_NAME, Sandbox
 from netkube.runtime.terminal import TTY
 from netkube.runtime.trees import spawn_removal
+from netkube.runtime.words import say
 
 _WORD_BYTES = 4096
 
@@ -218,7 +218,7 @@ class Launcher:
 
 def _report_remains(path: str, wait_status: int) -> None:
     if wait_status:
-        print(f'{path}: rm ended with status {wait_status}, something is left', file=sys.stderr)
+        say(f'{path}: rm ended with status {wait_status}, something is left')
 
 
 def _with_own_files(container: Container) -> ContainerConfig:

@@ -7,9 +7,10 @@ A line is cut at 16 KiB (containerd's max_container_log_line_size), so no more t
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import Protocol
+
+from netkube.runtime.words import say
 
 _READ = 65536
 MAX_LINE = 16384
@@ -48,7 +49,7 @@ def _cut(line: bytes, prefix: bytes) -> tuple[bytes, bytes]:
 
 
 class LogFile:
-    """The file both streams of a container are appended to. What the disk refuses is lost, and said once.
+    """The file both streams of a container are appended to. What a full disk refuses is lost, and said once.
 
     It is rotated here, where every byte is counted: a process that writes 100 MB/s would be far ahead of a look at the
     size every ten seconds. ``PATH.1`` is the last file before the current one.
@@ -56,34 +57,40 @@ class LogFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._refused = False
+        self._torn = False  # the last entry is not whole
         self._fd = _open(path) if path else -1
         self._size = os.fstat(self._fd).st_size if self._fd >= 0 else 0
 
     def _rotate(self) -> None:
-        """Whoever looks finds a file at the path at any time."""
+        """Whoever looks finds a file at the path at any time. Nothing has changed if there is no room for another."""
+        new = _open(f'{self.path}.new')
         for number in range(MAX_FILES - 2, 0, -1):
             if os.path.exists(f'{self.path}.{number}'):
                 os.rename(f'{self.path}.{number}', f'{self.path}.{number + 1}')
-        new = _open(f'{self.path}.new')
         os.link(self.path, f'{self.path}.1')
         os.rename(f'{self.path}.new', self.path)
         self.close()
         self._fd, self._size = new, 0
 
     def append(self, entries: bytes) -> None:
+        """A full disk must not stop the container that writes."""
         if self._fd < 0:
             return
         try:
             if self._size >= MAX_BYTES:
                 self._rotate()
-            self._size += len(entries)
-            while entries:
-                entries = entries[os.write(self._fd, entries) :]
-        except OSError as error:  # a full disk must not stop the container that writes
-            if not self._refused:
-                print(f'{self.path}: log entries are lost: {error.strerror}', file=sys.stderr)
-            self._refused = True
+            self._write(b'\n' + entries if self._torn else entries)
+        except OSError as error:
+            if not self._torn:
+                say(f'{self.path}: log entries are lost: {error.strerror}')
+            self._torn = True
+        else:
+            self._torn = False
+
+    def _write(self, data: bytes) -> None:
+        self._size += len(data)
+        while data:
+            data = data[os.write(self._fd, data) :]
 
     def close(self) -> None:
         if self._fd >= 0:

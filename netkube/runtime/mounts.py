@@ -60,8 +60,10 @@ def is_below(path: str, directory: str) -> bool:
     return path != directory and path.startswith(directory.rstrip('/') + '/')
 
 
-def visible_mounts(mounts: Iterable[MountPoint]) -> list[MountPoint]:
-    """Those that a path leads to: no other is mounted over them, or over a directory above them."""
+def visible_mounts(
+    mounts: Iterable[MountPoint], wanted: Callable[[MountPoint], bool] = lambda mount: True
+) -> list[MountPoint]:
+    """Those wanted that a path leads to: no other is mounted over them, or over a directory above them."""
     mounts = list(mounts)
     by_id = {mount.id: mount for mount in mounts}
     by_parent: dict[int, list[MountPoint]] = {}
@@ -80,13 +82,17 @@ def visible_mounts(mounts: Iterable[MountPoint]) -> list[MountPoint]:
         covered = any(child.path == mount.path for child in by_parent.get(mount.id, ()))
         return not covered and not any(map(is_shadowed, ancestry(mount)))
 
-    return [mount for mount in mounts if is_visible(mount)]
+    return [mount for mount in mounts if wanted(mount) and is_visible(mount)]
 
 
-def plan_layers(mounts: Iterable[MountPoint], real_kinds: frozenset[str]) -> list[Layer]:
+def real_mounts(mounts: Iterable[MountPoint], kinds: frozenset[str]) -> list[MountPoint]:
+    """By path. The root is one, whatever it is."""
+    return sorted(visible_mounts(mounts, lambda m: m.kind in kinds or m.path == '/'), key=lambda m: m.path)
+
+
+def plan_layers(mounts: Iterable[MountPoint], kinds: frozenset[str]) -> list[Layer]:
     """The root first, then every real file system below it, parents before children."""
-    real = {mount.path: mount for mount in visible_mounts(mounts) if mount.kind in real_kinds}
-    below = [Layer(path, not mount.read_only) for path, mount in sorted(real.items()) if path != '/']
+    below = [Layer(mount.path, not mount.read_only) for mount in real_mounts(mounts, kinds) if mount.path != '/']
     return [Layer('/', True), *below]
 
 
@@ -101,7 +107,7 @@ class NotShared(OSError):
 def require_propagation(mounts: Iterable[MountPoint], path: str, *, both_ways: bool) -> None:
     """NotShared, in containerd's words, when nothing that is mounted below ``path`` would get across."""
     path = os.path.realpath(path)
-    mount = max((m for m in visible_mounts(mounts) if is_on(path, m)), key=lambda m: len(m.path))
+    mount = max(visible_mounts(mounts, lambda m: is_on(path, m)), key=lambda m: len(m.path))
     if 'shared:' in mount.peers or ('master:' in mount.peers and not both_ways):
         return
     kinds = 'a shared' if both_ways else 'a shared or slave'
@@ -130,19 +136,18 @@ class MachineMounts:
         self._poll = select.poll()
         self._poll.register(self._table, select.POLLPRI)
         self._template: Template | None = None
+        self._made_of: list[MountPoint] = []
 
     def template(self) -> Template:
-        """Made again when anyone but us has mounted or unmounted something since."""
-        if self._has_changed():
-            self._forget()
+        """Made again when anyone but us has mounted or unmounted something that matters to it."""
+        self._forget_if_outdated()
         if self._template is None:
             self._template = self._make()
         return self._template
 
     def change(self, action: Callable[[], None]) -> None:
         """Runs an action that mounts or unmounts something that no template needs."""
-        if self._has_changed():
-            self._forget()
+        self._forget_if_outdated()
         try:
             action()
         finally:
@@ -152,20 +157,26 @@ class MachineMounts:
         """Since it was last asked."""
         return any(events & _CHANGED for _, events in self._poll.poll(0))
 
-    def _forget(self) -> None:
-        if self._template is not None:
+    def _forget_if_outdated(self) -> None:
+        """To read the table costs microseconds a mount, to make a template anew tens of milliseconds."""
+        if self._has_changed() and self._template is not None and self._needed(read_mountinfo()) != self._made_of:
             os.close(self._template.namespace)
             self._template = None
+
+    def _needed(self, mounts: list[MountPoint]) -> list[MountPoint]:
+        """The mounts of the layers, and the one that the runtime's own directory is on."""
+        home = max(visible_mounts(mounts, lambda mount: is_on(self._root, mount)), key=lambda mount: len(mount.path))
+        return [home, *real_mounts(mounts, real_kinds())]
 
     def _make(self) -> Template:
         mounts = read_mountinfo()
         layers = plan_layers(mounts, real_kinds())
-        home = max((m for m in visible_mounts(mounts) if is_on(self._root, m)), key=lambda m: len(m.path))
+        self._made_of = self._needed(mounts)
         linux.unshare(linux.CLONE_NEWNS)
         try:
             namespace = os.open('/proc/self/ns/mnt', os.O_RDONLY | os.O_CLOEXEC)
             linux.mount('', '/', flags=linux.MS_REC | linux.MS_PRIVATE)
-            _prune(mounts, {home.path, *(layer.path for layer in layers)})
+            _prune(mounts, {mount.path for mount in self._made_of})
             return Template(namespace, layers)
         finally:
             linux.setns(self._own, linux.CLONE_NEWNS)

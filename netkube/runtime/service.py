@@ -67,7 +67,10 @@ class RuntimeService:
 
     def version(self) -> Result:
         controllers = sorted(self._controllers)
-        return {'version': VERSION, 'pid': os.getpid(), 'cgroup': self._cgroup_path, 'controllers': controllers}
+        return {
+            'version': VERSION, 'pid': os.getpid(), 'cgroup': self._cgroup_path, 'controllers': controllers,
+            'layers': f'{self._directory}/containers',
+        }  # fmt: skip
 
     def run_pod_sandbox(self, config: Record) -> Result:
         self._require_open()

@@ -23,5 +23,9 @@ class Compacted(StoreError):
         self.asked, self.oldest = asked, oldest
 
 
+class NoSpace(StoreError):
+    """The disk is full. What is in memory is written when there is room again."""
+
+
 class Failed(StoreError):
     """The disk refused a write; nothing after it will be acknowledged."""

@@ -15,6 +15,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
+
+from netkube.store.errors import NoSpace
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS log (
@@ -58,7 +61,7 @@ class Log:
         return row[0] if row else 0
 
     def append(self, rows: Iterable[Row]) -> None:
-        """Write all rows in one synced transaction."""
+        """Write all rows in one synced transaction. NoSpace: none of them."""
         rows = list(rows)
         superseded = [(row.supersedes,) for row in rows if row.supersedes]
         superseded += [(row.revision,) for row in rows if row.value is None]
@@ -68,11 +71,17 @@ class Log:
             self._connection.executemany('INSERT INTO log (revision, key, value) VALUES (?, ?, ?)', added)
             self._connection.executemany('DELETE FROM log WHERE revision = ?', superseded)
             self._connection.execute('COMMIT')
-        except sqlite3.Error:
+        except sqlite3.Error as error:
             if self._connection.in_transaction:
                 self._connection.execute('ROLLBACK')
+            if _is_full(error):
+                raise NoSpace(str(error)) from None
             raise
-        self._vacuum()
+        try:
+            self._vacuum()
+        except sqlite3.Error as error:
+            if not _is_full(error):  # which needs room to give some back
+                raise
 
     def _vacuum(self) -> None:
         ((free,),) = self._connection.execute('PRAGMA freelist_count').fetchall()
@@ -82,3 +91,18 @@ class Log:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    """The file, or the index of the WAL beside it, cannot grow."""
+    return getattr(error, 'sqlite_errorcode', 0) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+
+
+def collapsed(rows: Iterable[Row]) -> list[Row]:
+    """Of several rows of one key the last, in place of what the first superseded: those between need not be written."""
+    last: dict[str, Row] = {}
+    for row in rows:
+        before = last.pop(row.key, None)
+        last[row.key] = row if before is None else replace(row, supersedes=before.supersedes)
+    return list(last.values())
+

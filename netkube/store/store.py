@@ -4,12 +4,17 @@ The current state lives in memory, but for what is shelved: that is on the disk 
 the next revision, is told to the watches at once, and is written to the log in batches. ``durable(revision)`` waits
 until a revision is on the disk: whoever acknowledges a write to the outside waits for it, in-process readers need not.
 The interface is narrow enough for etcd.
+
+While the disk is full nothing is acknowledged, but everything goes on in memory, and is written once there is room:
+so whoever makes room by deleting something need not wait for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
+import logging
 import os
 from bisect import bisect_left, insort
 from collections.abc import Iterator
@@ -17,9 +22,9 @@ from concurrent.futures import ThreadPoolExecutor
 from heapq import merge, nsmallest
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from netkube.store.errors import Compacted, Conflict, Failed, KeyExists
+from netkube.store.errors import Compacted, Conflict, Failed, KeyExists, NoSpace
 from netkube.store.history import History
 from netkube.store.watch import Entry, Event, Watch
 
@@ -27,9 +32,22 @@ if TYPE_CHECKING:
     from netkube.store.log import Log, Row
     from netkube.store.shelf import Shelf
 
-__all__ = ['Compacted', 'Conflict', 'Entry', 'Event', 'Failed', 'KeyExists', 'Store', 'Watch']
+__all__ = ['Compacted', 'Conflict', 'Entry', 'Event', 'Failed', 'KeyExists', 'NoSpace', 'Store', 'Watch']
 
 MEMORY = ':memory:'
+FULL = 'database space exceeded'
+AGAIN = 0.5  # seconds between two tries to write to a full disk
+PATIENCE = 5.0  # seconds that an acknowledgement waits for room
+
+log = logging.getLogger(__name__)
+
+
+class Waiter(NamedTuple):
+    """For a revision to be on the disk, since then on the loop's clock."""
+
+    revision: int
+    since: float
+    future: asyncio.Future[None]
 
 
 class Store:
@@ -53,7 +71,8 @@ class Store:
         self._undurable: list[Event] = []
         self._rows: list[Row] = []
         self._rows_added = asyncio.Event()
-        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiters: list[Waiter] = []
+        self._full = False
         self._failure: Exception | None = None
 
     def get(self, key: str) -> Entry | None:
@@ -155,13 +174,25 @@ class Store:
         return self._durable_revision
 
     async def durable(self, revision: int) -> None:
-        """Wait until ``revision`` is on the disk. Failed when it cannot be."""
+        """Wait until ``revision`` is on the disk. Failed when it cannot be, NoSpace when it is not for now."""
         if revision <= self._durable_revision:
             return
         self.check_alive()
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append((revision, waiter))
-        await waiter
+        loop = asyncio.get_running_loop()
+        waiter = Waiter(revision, loop.time(), loop.create_future())
+        self._waiters.append(waiter)
+        await waiter.future
+
+    async def settled(self, revision: int) -> None:
+        """As ``durable``, but for who only reads: a full disk is not waited for."""
+        if not self._full:
+            with contextlib.suppress(NoSpace):
+                await self.durable(revision)
+
+    def require_space(self) -> None:
+        """NoSpace while the disk is full."""
+        if self._full:
+            raise NoSpace(FULL)
 
     async def run(self) -> None:
         """Write the log, a batch at a time, for ever. Failed when the disk refuses."""
@@ -173,6 +204,8 @@ class Store:
                 while True:
                     await self._rows_added.wait()
                     await self._commit(self._log, thread)
+                    if self._full:
+                        await asyncio.sleep(AGAIN)
             finally:
                 self._flush()
 
@@ -192,27 +225,52 @@ class Store:
             self._log.close()
             self._log = None
 
-    async def _commit(self, log: Log, thread: ThreadPoolExecutor) -> None:
+    async def _commit(self, journal: Log, thread: ThreadPoolExecutor) -> None:
         """Write what has gathered, while the next batch gathers. It is not interrupted half-way."""
         self._rows_added.clear()
         rows, self._rows = self._rows, []
-        commit = asyncio.get_running_loop().run_in_executor(thread, log.append, rows)
+        commit = asyncio.get_running_loop().run_in_executor(thread, journal.append, rows)
         try:
             await asyncio.shield(commit)
         except asyncio.CancelledError:
-            await commit
-            self._committed(rows[-1].revision)
+            await asyncio.wait((commit,))
+            if commit.exception() is None:
+                self._committed(rows[-1].revision)
+            else:
+                self._rows = rows + self._rows
             raise
+        except NoSpace as error:
+            self._hold(rows, error)
+            return
         except Exception as error:
             self._fail(error)
             raise Failed(f'cannot write the log: {error}') from error
         self._committed(rows[-1].revision)
 
+    def _hold(self, rows: builtins.list[Row], error: NoSpace) -> None:
+        """For the next try. Who has waited long enough for room is told."""
+        from netkube.store.log import collapsed
+
+        if not self._full:
+            log.error('%s: changes are kept in memory until there is room', error)
+        self._full = True
+        self._rows = collapsed(rows + self._rows)
+        self._rows_added.set()
+        patient = asyncio.get_running_loop().time() - PATIENCE
+        for waiter in self._waiters:
+            if waiter.since <= patient and not waiter.future.done():
+                waiter.future.set_exception(NoSpace(FULL))
+        self._waiters = [waiter for waiter in self._waiters if not waiter.future.done()]
+
     def _flush(self) -> None:
         if self._log is None or not self._rows or self._failure is not None:
             return
         rows, self._rows = self._rows, []
-        self._log.append(rows)
+        try:
+            self._log.append(rows)
+        except NoSpace as error:
+            log.error('%s: %d changes that nobody was told of are lost', error, len(rows))
+            return
         self._committed(rows[-1].revision)
 
     def _shelf_of(self, key: str) -> Shelf | None:
@@ -272,16 +330,19 @@ class Store:
         self._rows_added.set()
 
     def _committed(self, revision: int) -> None:
+        if self._full:
+            log.info('there is room on the disk again')
+            self._full = False
         self._durable_revision = revision
         if self._shelf is not None:
             self._shelf.committed(revision)
         self._tell_durable_watches(revision)
         waiting = []
-        for wanted, waiter in self._waiters:
-            if wanted > revision:
-                waiting.append((wanted, waiter))
-            elif not waiter.done():
-                waiter.set_result(None)
+        for waiter in self._waiters:
+            if waiter.revision > revision:
+                waiting.append(waiter)
+            elif not waiter.future.done():
+                waiter.future.set_result(None)
         self._waiters = waiting
 
     def _tell_durable_watches(self, revision: int) -> None:
@@ -296,9 +357,9 @@ class Store:
 
     def _fail(self, error: Exception) -> None:
         self._failure = error
-        for _, waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(Failed(f'cannot write the log: {error}'))
+        for waiter in self._waiters:
+            if not waiter.future.done():
+                waiter.future.set_exception(Failed(f'cannot write the log: {error}'))
         self._waiters = []
 
     def check_alive(self) -> None:

@@ -72,6 +72,22 @@ async def test_an_exit_code_is_kept(shop):
     assert state(shop, 'seven')['state']['terminated']['exitCode'] == 7
 
 
+async def test_an_evicted_pod_stays_to_be_read_and_another_takes_its_place(shop):
+    mounts = [{'name': 'v', 'mountPath': '/data'}]
+    one = container('sleep', 'inf', volumeMounts=mounts)
+    shop.apply(deployment('greedy', one, volumes=[{'name': 'v', 'emptyDir': {'sizeLimit': '1Mi'}}]))
+    (first,) = shop.get('pods', '-l', 'app=greedy')
+    shop('exec', first['metadata']['name'], '--', 'sh', '-c', 'head -c 2000000 /dev/zero > /data/file')
+
+    def replaced() -> bool:
+        pods = shop.get('pods', '-l', 'app=greedy')
+        return sorted((one['status']['phase'], one['status'].get('reason')) for one in pods) == [
+            ('Failed', 'Evicted'), ('Running', None)]  # fmt: skip
+
+    await eventually(replaced)
+    assert 'Usage of EmptyDir volume "v" exceeds the limit "1Mi".' in shop('describe', 'pod', first['metadata']['name'])
+
+
 def ask(cluster: Cluster, name: str, address: str, port: int) -> str:
     return cluster('exec', name, '--', 'python3', '-c', UDP_ASK, address, str(port))
 

@@ -191,8 +191,8 @@ async def test_an_init_container_that_fails_keeps_the_pod_pending(kubelet: Lab) 
 
 
 async def test_what_is_not_honoured_is_said(kubelet: Lab) -> None:
-    await kubelet.create_pod(*FOREVER, resources={'limits': {'ephemeral-storage': '64Mi'}}, wait=True)
-    message = 'netkube does not act on these fields yet: spec.containers[c].resources.limits.ephemeral-storage'
+    await kubelet.create_pod(*FOREVER, spec={'hostUsers': False}, wait=True)
+    message = 'netkube does not act on these fields yet: spec.hostUsers'
     await kubelet.has_event('Warning', 'NotHonoured', message)
 
 

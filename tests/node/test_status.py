@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pods import NOW, container, exited, pod, running, seconds
 
+from netkube.node.failure import Failure
 from netkube.node.plan import Waiting
 from netkube.node.podspec import remembered_containers
 from netkube.node.status import Facts, pod_status
@@ -185,12 +186,12 @@ def test_conditions_of_others_stay_and_times_change_only_with_the_status():
 
 
 def test_a_failure_has_its_reason():
-    status = status_of(pod(), exited(code=137), ended=True, failure=('DeadlineExceeded', 'too long'))
+    status = status_of(pod(), exited(code=137), ended=True, failure=Failure('DeadlineExceeded', 'too long'))
     assert (status['phase'], status['reason'], status['message']) == ('Failed', 'DeadlineExceeded', 'too long')
 
 
 def test_a_failure_is_told_when_nothing_runs_any_more():
-    status = status_of(pod(), running(), failure=('DeadlineExceeded', 'too long'))
+    status = status_of(pod(), running(), failure=Failure('DeadlineExceeded', 'too long'))
     assert status['phase'] == 'Running' and not {'reason', 'message'} & status.keys()
 
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from node_lab import Lab, condition, running
+from node_lab import Lab, condition, container, running
 
 from netkube.api.resources import PODS
 
 SERVER = 'import socket; s = socket.create_server(("", 8080))\nwhile True: s.accept()[0].close()'
 PROBE = {'tcpSocket': {'port': 8080}, 'periodSeconds': 1}
 THREADS = """
-import threading
-for _ in range(2000): threading.Thread(target=threading.Event().wait, daemon=True).start()
+import _thread, os, signal
+_thread.stack_size(32768)
+closed = _thread.allocate_lock()
+closed.acquire()
+for _ in range(10_000): _thread.start_new_thread(closed.acquire, ())
+while len(os.listdir('/proc/self/task')) < 10_000: os.sched_yield()
 print('up', flush=True)
-threading.Event().wait()
+signal.pause()
 """
+
+
+COUNTS = 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done'
 
 
 def endless(*command: str) -> dict[str, Any]:
@@ -52,12 +59,18 @@ async def test_another_pod_lives_beside_it_and_it_can_be_deleted(kubelet: Lab, k
     await kubelet.gone()
 
 
-async def test_a_process_that_writes_all_the_time_fills_no_disk(kubelet: Lab) -> None:
-    """``yes`` writes some hundred megabytes a second, if it is let."""
-    pod = await kubelet.create_pod('yes', 'x' * 100, wait=True)
+async def test_a_process_that_writes_all_the_time_fills_no_disk_and_holds_nobody_up(kubelet: Lab) -> None:
+    """``yes`` writes some hundred megabytes a second, if it is let. Beside it, in its very Pod, another is heard."""
+    loud = {'name': 'c', 'image': 'i', 'command': ['yes', 'x' * 100]}
+    probe = {'exec': {'command': ['test', '-e', '/tmp']}, 'periodSeconds': 1, 'timeoutSeconds': 10}
+    quiet = {'name': 'quiet', 'image': 'i', 'command': ['sh', '-c', COUNTS], 'readinessProbe': probe}
+    await kubelet.create_pod(spec={'containers': [loud, quiet]})
+    pod = await kubelet.until(lambda pod: running(pod) and container(pod, 'quiet')['ready'])
     log = kubelet.config.log_file(pod['metadata']['uid'], 'c', 0)
     rotated = 5 * 10 * 2**20
     await kubelet.until(lambda pod: len(list(log.parent.glob(f'{log.name}*'))) > 2)
+    said = int((await kubelet.logs(container='quiet')).split()[-1])
+    await kubelet.prints(f'\n{said + 5}\n', container='quiet')
     await another_pod_lives_and_dies(kubelet)
     assert sum(file.stat().st_size for file in log.parent.iterdir()) < 1.5 * rotated
     assert running(await kubelet.pod())

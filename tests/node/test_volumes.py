@@ -13,6 +13,8 @@ from pods import NOW, container, pod
 from netkube.node.atomicwriter import File, write_payload
 from netkube.node.downward import PodFacts
 from netkube.node.environment import Sources
+from netkube.node.hostfiles import HostFiles
+from netkube.node.hostpath import check_host_paths
 from netkube.node.volumes import MountFailed, VolumeContext, VolumeRoots, payload_of, write_volumes
 
 FACTS = PodFacts(('10.0.0.1',), ('10.1.0.2',), 'node-1', {})
@@ -146,18 +148,19 @@ def test_fs_group_owns_the_files(tmp_path):
     assert (status.st_gid, status.st_mode & 0o777) == (1234, 0o440)
 
 
-def test_host_path_types(tmp_path):
+async def test_host_path_types(tmp_path):
     (tmp_path / 'file').touch()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / 'socket'))
 
-    def check(name, wanted):
-        return mount(tmp_path, hostPath={'path': str(tmp_path / name), 'type': wanted})
+    async def check(name, wanted):
+        volume = {'name': 'v', 'hostPath': {'path': str(tmp_path / name), 'type': wanted}}
+        return await check_host_paths(pod(volumes=[volume]), HostFiles())
 
     good = {'file': 'File', '.': 'Directory', 'socket': 'Socket', 'new': 'DirectoryOrCreate', 'new2': 'FileOrCreate'}
     for name, wanted in {**good, 'made': ''}.items():
-        assert check(name, wanted).exists()
+        assert await check(name, wanted) == '' and (tmp_path / name).exists()
     bad = (('file', 'Directory', 'directory'), ('no', 'File', 'file'), ('file', 'BlockDevice', 'block device'))
     for name, wanted, words in bad:
-        with pytest.raises(MountFailed, match=f'hostPath type check failed: {tmp_path / name} is not a {words}'):
-            check(name, wanted)
+        why = f'hostPath type check failed: {tmp_path / name} is not a {words}'
+        assert await check(name, wanted) == f'MountVolume.SetUp failed for volume "v" : {why}'

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from netkube.store import store as store_module
 from netkube.store.log import Log
-from netkube.store.store import Failed, Store
+from netkube.store.store import Failed, NoSpace, Store
 
 
 @asynccontextmanager
@@ -93,25 +94,68 @@ async def test_the_file_shrinks_when_much_is_gone(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', str(tmp_path)], check=True)
+def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(store_module, 'PATIENCE', 0.1)
+    monkeypatch.setattr(store_module, 'AGAIN', 0.05)
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', str(tmp_path)], check=True)
     yield tmp_path
     subprocess.run(['umount', '--lazy', str(tmp_path)], check=True)
 
 
-async def test_a_disk_that_refuses_ends_the_store_and_acknowledges_nothing(small_disk: Path) -> None:
-    store = Store(small_disk / 'db')
+async def test_a_disk_that_refuses_ends_the_store_and_acknowledges_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path / 'db')
     task = asyncio.create_task(store.run())
-    try:
-        entry = store.create('a', os.urandom(1 << 20))
-        with pytest.raises(Failed, match='full'):
-            await store.durable(entry.revision)
-        with pytest.raises(Failed):
-            await task
-        with pytest.raises(Failed):
-            store.create('b', b'')
-    finally:
-        store.close()
+    assert store._log is not None
+    store._log.close()  # what else SQLite may say
+    entry = store.create('a', b'')
+    with pytest.raises(Failed, match='closed'):
+        await store.durable(entry.revision)
+    with pytest.raises(Failed):
+        await task
+    with pytest.raises(Failed):
+        store.create('b', b'')
+
+
+def fill(disk: Path) -> Path:
+    """To the last byte; the file to remove."""
+    filler = disk / 'filler'
+    with filler.open('wb', buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return filler
+
+
+async def test_a_full_disk_acknowledges_nothing_until_there_is_room(small_disk: Path) -> None:
+    async with running(small_disk / 'db') as store:
+        before = store.create('a', b'before')
+        await store.durable(before.revision)
+        filler = fill(small_disk)
+        lost = store.create('b', os.urandom(100_000))
+        with pytest.raises(NoSpace):
+            await store.durable(lost.revision)
+        with pytest.raises(NoSpace):
+            store.require_space()
+        await store.settled(lost.revision)  # who reads goes on
+        for word in (b'1', b'2'):
+            lost = store.update('b', word, lost.revision)
+        last = store.delete('a', b'', before.revision)
+        filler.unlink()
+        await store.durable(last.revision)
+        store.require_space()
+    async with running(small_disk / 'db') as store:
+        assert [(entry.key, entry.value, entry.revision) for entry in store.list('')] == [('b', b'2', lost.revision)]
+        assert store.revision == last.revision
+
+
+async def test_what_a_full_disk_has_not_taken_is_gone_after_a_crash_and_all_else_is_not(small_disk: Path) -> None:
+    async with running(small_disk / 'db') as store:
+        await store.durable(store.create('a', b'').revision)
+        filler = fill(small_disk)
+        with pytest.raises(NoSpace):
+            await store.durable(store.create('b', os.urandom(100_000)).revision)
+    filler.unlink()
+    async with running(small_disk / 'db') as store:
+        assert [entry.key for entry in store.list('')] == ['a']
 
 
 WRITER = """

@@ -30,6 +30,7 @@ _KINDS = (
 _HOST_PATH_TYPES = ('', 'BlockDevice', 'CharDevice', 'Directory', 'DirectoryOrCreate', 'File', 'FileOrCreate', 'Socket')
 _VOLUME_FIELDS = ('metadata.annotations', 'metadata.labels', 'metadata.name', 'metadata.namespace', 'metadata.uid')
 _PROJECTIONS = ('secret', 'configMap', 'downwardAPI', 'serviceAccountToken', 'clusterTrustBundle', 'podCertificate')
+_EMPTY_DIR_MODES = 0o1777
 _PULL_POLICIES = ('Always', 'IfNotPresent', 'Never')
 
 
@@ -64,6 +65,9 @@ def _validate_source(volume: _Source, path: str) -> Iterator[FieldError]:
 def _validate_empty_dir(source: _Source, path: str) -> Iterator[FieldError]:
     if 'sizeLimit' in source and parse_quantity(source['sizeLimit']) < 0:
         yield forbidden(f'{path}.sizeLimit', 'SizeLimit field must be a valid resource quantity')
+    mode = source.get('mode')
+    if mode is not None and not 0 <= mode <= _EMPTY_DIR_MODES:
+        yield invalid(f'{path}.mode', mode, 'must be a number between 0 and 01777 (octal), both inclusive')
 
 
 def _validate_host_path(source: _Source, path: str) -> Iterator[FieldError]:
