@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import shlex
 import shutil
@@ -26,6 +27,7 @@ CACHE = HERE / '.venv/share/netkube-vm'
 GUEST = HERE / 'scripts/vm-guest'
 TRIAL_SECONDS = 45  # for KVM: with it, a machine boots in five
 BOOT_SECONDS = 600  # without it in twenty, on cores of its own
+LAST_BYTES = 1000
 MINUTES = int(os.environ.get('NETKUBE_VM_MINUTES', '30'))
 
 # Emulation costs 10 to 20 times the time. It is the cheaper the less the processor can do, and the kernel's
@@ -55,9 +57,10 @@ class Machine:
             env={**os.environ, 'TMPDIR': str(folder)},
         )
 
-    def relay(self, boot: float, whole: float) -> None:
-        """Passes on what it prints until it ends. Failure when it has not booted, or not ended, after these seconds."""
-        began = time.monotonic()
+    def relay(self, boot: float, whole: float) -> str:
+        """Passes on what it prints until it ends; the last of it. Failure when it has not booted, or not ended, after
+        these seconds."""
+        began, last = time.monotonic(), b''
         assert self._process.stdout is not None
         while True:
             passed = time.monotonic() - began
@@ -68,7 +71,8 @@ class Machine:
             if select.select([self._process.stdout], [], [], 1)[0]:
                 text = os.read(self._process.stdout.fileno(), 1 << 16)
                 if not text:
-                    return
+                    return last.decode(errors='replace')
+                last = (last + text)[-LAST_BYTES:]
                 sys.stdout.buffer.write(text)
                 sys.stdout.buffer.flush()
 
@@ -157,8 +161,11 @@ def run(arguments: list[str]) -> int:
     chosen = arguments or ['-v', '-rs', *marked_tests()]
     pytest = shlex.join(['.venv/bin/python', '-m', 'pytest', '-p', 'no:cacheprovider', *chosen])
     with machine(kernel, f'export PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1\nexec {pytest}\n', is_accelerated) as vm:
-        vm.relay(BOOT_SECONDS, MINUTES * 60)
-        return vm.exit_code()
+        last = vm.relay(BOOT_SECONDS, MINUTES * 60)
+        code = vm.exit_code()
+    if not arguments and re.search(r'\b\d+ skipped', last):
+        raise Failure('a test that is marked vm was skipped there: what it needs is missing')
+    return code
 
 
 def main() -> None:

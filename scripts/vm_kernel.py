@@ -73,7 +73,7 @@ def folder_of(parts: dict[str, str]) -> str | None:
 def download(metapackage: str, cache: Path) -> str:
     """The name of the folder it is in then, below ``cache``."""
     print('test-vm: downloading the kernel of the distribution', file=sys.stderr)
-    patient = ('-o', f'Acquire::http::Timeout={PATIENCE}', '-o', 'APT::Sandbox::User=root')
+    patient = ('-o', f'Acquire::http::Timeout={PATIENCE}', '-o', 'Acquire::Retries=3', '-o', 'APT::Sandbox::User=root')
     apt('apt-get', 'update', '-qq', *patient)
     parts = parts_of(metapackage)
     folder = folder_of(parts)
