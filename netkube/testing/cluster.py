@@ -22,7 +22,7 @@ from typing import Any
 from netkube.api.meta import Object
 from netkube.testing.tools import tool
 
-PATIENCE = 180  # seconds that any command may take
+PATIENCE = int(os.environ.get('NETKUBE_TEST_PATIENCE', '180'))  # seconds that any command may take
 STATES = '/var/tmp'  # not below /tmp or /run: those are every container's own
 
 
@@ -82,7 +82,8 @@ class Cluster:
     def apply(self, *objects: Object, wait: bool = True) -> str:
         """Apply the objects and return when they are ready."""
         manifest = json.dumps({'apiVersion': 'v1', 'kind': 'List', 'items': objects})
-        return self('apply', '-f', '-', *(['--wait', '--timeout', '120'] if wait else []), stdin=manifest)
+        waiting = ('--wait', '--timeout', str(PATIENCE * 2 // 3)) if wait else ()
+        return self('apply', '-f', '-', *waiting, stdin=manifest)
 
     def get(self, *words: str) -> Any:
         """The object, or the list's items, as the server has them."""

@@ -21,6 +21,7 @@ from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import ContainerConfig, ContainerStatus, SandboxConfig
 from netkube.runtime.teardown import teardown
 
+PATIENCE = 120  # seconds: an emulated machine that is busy beside needs as much for a Python that is throttled
 _numbers = itertools.count(1)
 
 
@@ -37,7 +38,7 @@ class RunningServer:
     def _spawn(self) -> subprocess.Popen[bytes]:
         options = ('--socket', str(self.socket), '--root', str(self.root), '--cgroup', self.cgroup_name)
         process = subprocess.Popen([sys.executable, '-m', 'netkube.runtime.server', *options])
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not self._answers():
             assert process.poll() is None and time.monotonic() < deadline, 'the runtime server does not start'
             os.sched_yield()
@@ -98,7 +99,7 @@ class Pods:
         return self.output(status.id)
 
     async def exit_of(self, id: str) -> ContainerStatus:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 for status in await self.client.list_containers():
                     if status.id == id and status.state == 'exited':

@@ -44,6 +44,7 @@ async def test_a_mount_of_the_container_stays_there(pods: Pods, shared: Path, pr
     assert not (shared / 'below/mine').exists()
 
 
+@pytest.mark.vm
 async def test_a_mount_of_the_container_reaches_the_machine_both_ways(pods: Pods, shared: Path) -> None:
     mount = Mount(str(shared), '/data', propagation=BIDIRECTIONAL)
     status = await pods.start('sh', '-c', MOUNTING, mounts=(mount,), privileged=True, capabilities=CAPABILITIES)

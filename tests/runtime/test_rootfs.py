@@ -46,6 +46,7 @@ async def test_tmp_and_run_are_empty_and_private(pods: Pods, directory: str) -> 
     assert not theirs.exists()
 
 
+@pytest.mark.vm
 async def test_hidden_paths_look_empty(pods: Pods, tmp_path: Path) -> None:
     hide = ('/etc/apt', '/etc/passwd', '/no/such/path')
     assert await pods.sh('ls -A /etc/apt; cat /etc/passwd; id -u', hide=hide) == '0\n'
@@ -56,6 +57,7 @@ async def test_a_read_only_root(pods: Pods) -> None:
     assert await pods.sh(script, read_only_root=True) == 'no\nyes\n'
 
 
+@pytest.mark.vm
 async def test_volumes_are_the_machines_directories(pods: Pods, tmp_path: Path) -> None:
     (tmp_path / 'read').mkdir()
     (tmp_path / 'write').mkdir()
@@ -124,6 +126,7 @@ def other_file_system(tmp_path: Path) -> Iterator[Path]:
     mount_point.rmdir()
 
 
+@pytest.mark.vm
 async def test_other_file_systems_are_seen_and_written_privately_too(pods: Pods, other_file_system: Path) -> None:
     script = f'cat {other_file_system}/file; echo mine > {other_file_system}/file; cat {other_file_system}/file'
     assert await pods.sh(script) == 'theirs\nmine\n'

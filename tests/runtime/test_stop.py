@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 from conftest import Pods
 
 from netkube.runtime.cri import ContainerStatus
@@ -61,6 +62,7 @@ async def test_a_stopped_process_is_killed_too(pods: Pods) -> None:
     assert (await pods.exit_of(started.id)).signal == 9
 
 
+@pytest.mark.vm
 async def test_its_children_end_with_it(pods: Pods) -> None:
     started = await pods.start('sh', '-c', 'setsid sleep 1000 & setsid sleep 1000 & wait')
     group = pods.server.cgroup and pods.server.cgroup / 'pod' / started.id
@@ -97,6 +99,7 @@ async def test_a_stopped_sandbox_takes_no_more_containers(pods: Pods) -> None:
     assert (sandbox.id, sandbox.state) == ('pod', 'notready')
 
 
+@pytest.mark.vm
 async def test_removing_a_sandbox_removes_all_of_it(pods: Pods) -> None:
     netns = Path('/run/netns') / f'{pods.server.name}-pod'
     started = await pods.start('sleep', '1000')
