@@ -148,6 +148,21 @@ def _cgroup() -> None:
         raise FileNotFoundError('no writable cgroup v2 tree is mounted')
 
 
+def _devices() -> None:
+    """As the runtime does it, on a cgroup of our own."""
+    from netkube.runtime import cgroup
+    from netkube.runtime.devices import control_devices
+
+    name = f'netkube-trial-{os.getpid()}'
+    path = cgroup.create(cgroup.find_tree(), name)
+    control = control_devices(name, path)
+    control.leave()
+    cgroup.remove(path)
+    cgroup.remove(control.listed)
+    if not control.kind:
+        raise OSError('neither BPF programs on a cgroup v2 tree nor the devices controller of cgroup v1')
+
+
 IPV6 = Check(
     'IPv6',
     _ipv6,
@@ -177,6 +192,13 @@ CHECKS = (
         'cgroup v2',
         _cgroup,
         'mount -t cgroup2 cgroup2 /sys/fs/cgroup; without it processes are tracked by their namespaces only',
+        required=False,
+    ),
+    Check(
+        'device filter',
+        _devices,
+        'use a kernel with CONFIG_CGROUP_BPF; without it an unprivileged container sees every mount as nodev, and of '
+        '/dev nothing but null, zero, full, random, urandom, tty and terminals',
         required=False,
     ),
 )

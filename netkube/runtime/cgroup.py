@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from errno import EBUSY
 
 _KILL_SECONDS = 10.0
 
@@ -33,6 +34,13 @@ def create(*parts: str) -> str:
     except OSError:  # read-only or not ours (EROFS, EACCES): work without
         return ''
     return path
+
+
+def create_below(parent: str, name: str) -> str:
+    """'' where there is no parent. OSError when the kernel refuses: outside of it a process would not be confined."""
+    if parent:
+        os.makedirs(os.path.join(parent, name), exist_ok=True)
+    return os.path.join(parent, name) if parent else ''
 
 
 def kill(path: str) -> None:
@@ -71,6 +79,37 @@ def remove(path: str) -> None:
         return
     for directory, _, _ in os.walk(path, topdown=False):
         os.rmdir(directory)
+
+
+def dissolve(path: str) -> None:
+    """Removes a cgroup of a v1 tree; who still lives in it, such as an rm of a killed server, goes to its parent.
+
+    OSError EBUSY after 10 s. A process that is ending may keep the cgroup for a moment without being listed.
+    """
+    deadline = time.monotonic() + _KILL_SECONDS
+    while os.path.exists(path):
+        for process in processes(path):
+            _move(process, os.path.dirname(path))
+        try:
+            remove(path)
+        except OSError as error:
+            if error.errno != EBUSY or time.monotonic() > deadline:
+                raise
+            _await_release()
+
+
+def _move(process: int, path: str) -> None:
+    try:
+        write(f'{path}/cgroup.procs', str(process))
+    except ProcessLookupError:
+        return  # it has ended
+
+
+def _await_release() -> None:
+    """10 ms: v1 has no event for it."""
+    import select
+
+    select.poll().poll(10)
 
 
 def empty(path: str) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from netkube.runtime import credentials, linux, lookup
 from netkube.runtime.cri import ContainerConfig
+from netkube.runtime.devices import DeviceControl
 from netkube.runtime.limits import Confinement
 from netkube.runtime.process import enter_directory, environment, execute, own_streams, use_streams
 from netkube.runtime.terminal import hand_over, open_terminal
@@ -26,6 +27,7 @@ class Command(NamedTuple):
 def be_command(
     config: ContainerConfig,
     confinement: Confinement,
+    devices: DeviceControl,
     rights: credentials.Rights,
     pidfd: int,
     command: Command,
@@ -37,6 +39,8 @@ def be_command(
     """
     try:
         confinement.join()
+        if config.privileged:
+            devices.leave()
         program = credentials.read_filter(config)
         linux.setns(pidfd, _NAMESPACES)
         home = _take_place(config, rights, program, command, channel)

@@ -112,6 +112,18 @@ def _fill_dev() -> None:
         os.symlink(target, f'/dev/{name}')
 
 
+def forbid_devices() -> None:
+    """Of all mounts only those of the usual few nodes, and of terminals, lead to a device: no new one can be made."""
+    paths = ('/dev/pts', *(f'/dev/{name}' for name, _, _ in DEVICES))
+    nodes = [(path, linux.open_tree(path, recursive=False)) for path in paths]
+    root = os.open('/', os.O_PATH | os.O_CLOEXEC)
+    linux.set_attributes(root, no_devices=True)
+    for path, node in nodes:
+        linux.attach_tree(node, path)
+        os.close(node)
+    os.close(root)
+
+
 class Protection(NamedTuple):
     """Of the paths that tell about, or change, the whole machine: those that this kernel has."""
 

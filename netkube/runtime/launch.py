@@ -15,6 +15,7 @@ from netkube.runtime.attachment import Attachment, Tap
 from netkube.runtime.container import Container, Exit, be_container, be_init, exit_of
 from netkube.runtime.credentials import plan_rights
 from netkube.runtime.cri import ContainerConfig, ContainerStatus, CriError, Mount
+from netkube.runtime.devices import DeviceControl
 from netkube.runtime.exec import Command, be_command
 from netkube.runtime.execution import Execution
 from netkube.runtime.fork import Forker
@@ -60,7 +61,13 @@ class Launcher:
     """``rootfs`` is a directory to mount roots on; ``cgroups`` tells whether containers have some."""
 
     def __init__(
-        self, loop: Loop, mounts: MachineMounts, rootfs: str, cgroups: bool, now: Callable[[], float] = time.time
+        self,
+        loop: Loop,
+        mounts: MachineMounts,
+        rootfs: str,
+        cgroups: bool,
+        devices: DeviceControl,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._loop = loop
         self._mounts = mounts
@@ -68,6 +75,7 @@ class Launcher:
         self._file_systems = (*FILE_SYSTEMS, CGROUP) if cgroups else FILE_SYSTEMS
         self._protection = find_protection()
         self._capabilities = permitted_capabilities()
+        self._devices = devices
         self._now = now
         self._forker = Forker()
         self.shared_memory = SharedMemory(rootfs)
@@ -75,9 +83,10 @@ class Launcher:
         self.on_change: Callable[[ContainerStatus], None] = lambda status: None
 
     def _machine(self) -> Machine:
-        template = self._mounts.template()
-        shared_memory = self.shared_memory.namespace
-        return Machine(template, shared_memory, self._rootfs, self._file_systems, self._protection, self._capabilities)
+        return Machine(
+            self._mounts.template(), self.shared_memory.namespace, self._rootfs, self._file_systems, self._protection,
+            self._capabilities, self._devices,
+        )  # fmt: skip
 
     def start(self, container: Container, pod: Sandbox) -> None:
         """Returns at once; ``container.begun`` opens when its program runs, or could not be started."""
@@ -93,6 +102,8 @@ class Launcher:
                 self._machine(), config, container.confinement, pod.config, pod.namespaces, container.directory, word
             )
             be = be_init if config.name == INIT_NAME else be_container
+            if config.privileged:
+                self._devices.free(container.cgroup_path)
             container.pid = self._fork(container, pod, lambda: be(setup, pipes.theirs))
             undo.pop_all()
         container.alive = True
@@ -193,7 +204,9 @@ class Launcher:
         pidfd = os.pidfd_open(container.pid)
         try:
             rights = plan_rights(container.config, self._capabilities)
-            child = partial(be_command, container.config, container.confinement, rights, pidfd, used, theirs)
+            child = partial(
+                be_command, container.config, container.confinement, self._devices, rights, pidfd, used, theirs
+            )
             pid = self._forker.fork_beside(pidfd, container.cgroup_path, child)
         except OSError:
             ours.close()

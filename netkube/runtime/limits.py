@@ -128,4 +128,4 @@ def teardown(name: str) -> None:
         mounts = [line.partition(' - ') for line in table]
     for left, _, right in mounts:
         if right.startswith('cgroup '):
-            cgroup.remove(f'{left.split(" ")[4]}/{name}')
+            cgroup.dissolve(f'{left.split(" ")[4]}/{name}')

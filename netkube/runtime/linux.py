@@ -38,7 +38,7 @@ _CLOEXEC, _FSCONFIG_CMD_CREATE = 1, 6  # of fsopen and fsmount
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE, _AT_SYMLINK_NOFOLLOW = -100, 0x1000, 0x8000, 0x100
 _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH = 4
-_MOUNT_ATTR_RDONLY = 1
+_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NODEV = 1, 4
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 _INSTRUCTION_BYTES = 8  # struct sock_filter
 
@@ -114,11 +114,12 @@ def open_tree(path: str, recursive: bool) -> int:
     return _check(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, _text(path), ctypes.c_uint(flags)), path)
 
 
-def set_attributes(tree: int, *, read_only: bool = False, propagation: int = 0) -> None:
-    """Of a detached tree and all in it (Linux 5.12); ``propagation`` is one of MS_PRIVATE, MS_SLAVE, MS_SHARED."""
-    attributes = struct.pack('QQQQ', _MOUNT_ATTR_RDONLY if read_only else 0, 0, propagation, 0)
-    flags = ctypes.c_uint(_AT_EMPTY_PATH | _AT_RECURSIVE)
-    _check(_libc.syscall(_SYS_MOUNT_SETATTR, tree, b'', flags, attributes, ctypes.c_size_t(len(attributes))))
+def set_attributes(tree: int, *, read_only: bool = False, no_devices: bool = False, propagation: int = 0) -> None:
+    """Of a tree of mounts (Linux 5.12); ``propagation`` is one of MS_PRIVATE, MS_SLAVE, MS_SHARED, or 0 to keep it."""
+    flags = (_MOUNT_ATTR_RDONLY if read_only else 0) | (_MOUNT_ATTR_NODEV if no_devices else 0)
+    attributes = struct.pack('QQQQ', flags, 0, propagation, 0)
+    where = ctypes.c_uint(_AT_EMPTY_PATH | _AT_RECURSIVE)
+    _check(_libc.syscall(_SYS_MOUNT_SETATTR, tree, b'', where, attributes, ctypes.c_size_t(len(attributes))))
 
 
 def attach_tree(tree: int, target: str) -> None:

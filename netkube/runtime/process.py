@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from netkube.runtime import credentials, kernelfs, linux, lookup, namespaces, rootfs
 from netkube.runtime.cri import BIDIRECTIONAL, HOST_TO_CONTAINER, PRIVATE, ContainerConfig, Mount, SandboxConfig
+from netkube.runtime.devices import DeviceControl
 from netkube.runtime.limits import Confinement
 from netkube.runtime.mounts import Layer, Template, read_mountinfo, require_propagation
 from netkube.runtime.netns import path_of
@@ -38,6 +39,7 @@ class Machine(NamedTuple):
     file_systems: tuple[kernelfs.FileSystem, ...]
     protection: kernelfs.Protection
     capabilities: int  # our own, as a bit set
+    devices: DeviceControl
 
 
 class Setup:
@@ -71,6 +73,8 @@ class Setup:
 def join_cgroups(setup: Setup) -> None:
     """First of all: what it does from here on counts."""
     setup.confinement.join()
+    if setup.config.privileged:
+        setup.machine.devices.leave()
 
 
 def open_volumes(setup: Setup) -> None:
@@ -136,6 +140,12 @@ def protect_kernel(setup: Setup) -> None:
         kernelfs.protect_kernel(setup.machine.protection)
 
 
+def forbid_devices(setup: Setup) -> None:
+    """Where no cgroup can."""
+    if not setup.machine.devices.kind and not setup.config.privileged:
+        kernelfs.forbid_devices()
+
+
 def use_terminal(setup: Setup) -> None:
     if setup.config.tty:
         master, *streams = open_terminal()
@@ -171,6 +181,7 @@ STAGES: tuple[tuple[str, Callable[[Setup], None]], ...] = (
     ('mounting /proc, /sys and /dev', mount_kernel),
     ('mounting the volumes', mount_volumes),
     ('protecting /proc and /sys', protect_kernel),
+    ('forbidding devices', forbid_devices),
     ('opening the terminal', use_terminal),
     ('entering the working directory', enter_working_directory),
     ('changing the user', become_user),

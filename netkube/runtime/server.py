@@ -19,6 +19,7 @@ from typing import NamedTuple
 from netkube.runtime import cgroup, limits, trees
 from netkube.runtime.connection import Connection
 from netkube.runtime.cri import ContainerStatus
+from netkube.runtime.devices import control_devices
 from netkube.runtime.fork import forget_ignored_signals
 from netkube.runtime.gate import when_all_open
 from netkube.runtime.loop import Loop
@@ -42,7 +43,8 @@ class Server:
         os.makedirs(self._options.root, 0o700, exist_ok=True)
         listener = _listen(self._options.socket)
         groups = cgroup.create(cgroup.find_tree(), self._options.cgroup)
-        service = RuntimeService(self._loop, self._options.root, self._options.cgroup, groups)
+        devices = control_devices(self._options.cgroup, groups)
+        service = RuntimeService(self._loop, self._options.root, self._options.cgroup, groups, devices)
         service.launcher.on_change = self._notify
         self._loop.watch(listener.fileno(), lambda: self._accept(listener, service))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -51,6 +53,7 @@ class Server:
         gc.freeze()
         self._loop.run()
         os.unlink(self._options.socket)
+        devices.leave()
         cgroup.remove(groups)
         limits.teardown(self._options.cgroup)
         trees.remove(self._options.root)

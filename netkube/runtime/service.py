@@ -16,6 +16,7 @@ from netkube.runtime.attachment import Attachment
 from netkube.runtime.container import Container
 from netkube.runtime.credentials import CAPABILITIES
 from netkube.runtime.cri import CONTAINER, POD, ContainerConfig, CriError, Record, SandboxConfig, record_of
+from netkube.runtime.devices import DeviceControl
 from netkube.runtime.exec import Command
 from netkube.runtime.execution import Execution
 from netkube.runtime.gate import Gate
@@ -45,7 +46,13 @@ class RuntimeService:
     """
 
     def __init__(
-        self, loop: Loop, directory: str, cgroup_name: str, cgroup_path: str, now: Callable[[], float] = time.time
+        self,
+        loop: Loop,
+        directory: str,
+        cgroup_name: str,
+        cgroup_path: str,
+        devices: DeviceControl,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._loop = loop
         self._directory = directory
@@ -59,7 +66,8 @@ class RuntimeService:
         self._namespaces = NamespaceMaker()
         for part in ('rootfs', 'containers'):
             os.makedirs(f'{directory}/{part}', exist_ok=True)
-        self.launcher = Launcher(loop, self._mounts, f'{directory}/rootfs', bool(cgroup_path), now)
+        self._devices = devices
+        self.launcher = Launcher(loop, self._mounts, f'{directory}/rootfs', bool(cgroup_path), devices, now)
 
     def _require_open(self) -> None:
         if self._closing:
@@ -69,7 +77,7 @@ class RuntimeService:
         controllers = sorted(self._controllers)
         return {
             'version': VERSION, 'pid': os.getpid(), 'cgroup': self._cgroup_path, 'controllers': controllers,
-            'layers': f'{self._directory}/containers',
+            'devices': self._devices.kind, 'layers': f'{self._directory}/containers',
         }  # fmt: skip
 
     def run_pod_sandbox(self, config: Record) -> Result:
@@ -86,11 +94,12 @@ class RuntimeService:
 
     def _make_sandbox(self, asked: SandboxConfig) -> None:
         with ExitStack() as undo:
+            path = cgroup.create_below(self._cgroup_path, asked.id)
+            undo.callback(cgroup.remove, path)
             self.launcher.shared_memory.create(asked.id)
             undo.callback(self.launcher.shared_memory.delete, asked.id)
             namespaces = self._namespaces.make(asked)
             undo.pop_all()
-        path = cgroup.create(self._cgroup_path, asked.id)
         self._sandboxes[asked.id] = Sandbox(asked, path, namespaces, self._now())
 
     def stop_pod_sandbox(self, id: str) -> After:
@@ -121,7 +130,7 @@ class RuntimeService:
 
     def _make_container(self, asked: ContainerConfig, sandbox: Sandbox) -> Container:
         asked = asked._replace(hostname=asked.hostname or sandbox.config.hostname)
-        path = cgroup.create(sandbox.cgroup_path, asked.id)
+        path = cgroup.create_below(sandbox.cgroup_path, asked.id)
         confinement = Confinement(self._controllers, f'{self._cgroup_name}/{asked.id}', path, asked.resources)
         try:
             confinement.apply()
