@@ -16,7 +16,7 @@ import socket
 import sys
 from typing import NamedTuple
 
-from netkube.runtime import cgroup, limits, trees
+from netkube.runtime import cgroup, limits, linux, trees
 from netkube.runtime.connection import Connection
 from netkube.runtime.cri import ContainerStatus
 from netkube.runtime.devices import control_devices
@@ -39,7 +39,13 @@ class Server:
         self._connections: set[Connection] = set()
 
     def run(self) -> None:
-        """Until a shutdown."""
+        """Until a shutdown.
+
+        Not dumpable, and neither are children until they execute their programs: a container that a child has joined
+        must not look into its memory or use its descriptors, with as many capabilities as it has itself (ptrace(2);
+        runc's CVE-2019-5736 and CVE-2016-9962).
+        """
+        linux.prctl(linux.PR_SET_DUMPABLE, 0)
         os.makedirs(self._options.root, 0o700, exist_ok=True)
         listener = _listen(self._options.socket)
         groups = cgroup.create(cgroup.find_tree(), self._options.cgroup)
