@@ -1,7 +1,6 @@
 """bpf(2), as far as a device filter needs it: instructions, loading a program, attaching it to a cgroup.
 
-Numbers and layouts from linux/bpf.h; the instruction set is that of Linux Documentation/bpf/standardization. The number
-of the system call differs: see ``NUMBERS``.
+Numbers and layouts from linux/bpf.h; the instruction set is that of Linux Documentation/bpf/standardization.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ import ctypes
 import os
 import struct
 
-NUMBERS = {'x86_64': 321, 'aarch64': 280, 'riscv64': 280, 's390x': 351, 'ppc64le': 361}  # of bpf(2), by uname -m
+from netkube.runtime import linux
+
 _PROG_LOAD, _PROG_ATTACH = 5, 8
 _PROG_TYPE_CGROUP_DEVICE, _CGROUP_DEVICE = 15, 6  # the latter is where on a cgroup it is attached
 _ALLOW_OVERRIDE = 1
@@ -18,9 +18,6 @@ _LICENSE = b'Apache-2.0'  # it calls nothing that the kernel lets only GPL progr
 
 LOAD_WORD, MOVE, AND, SHIFT_RIGHT, EXIT = 0x61, 0xB7, 0x54, 0x74, 0x95
 JUMP_EQUAL, JUMP_NOT_EQUAL, JUMP = 0x15, 0x55, 0x05
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def instruction(code: int, to: int = 0, of: int = 0, offset: int = 0, value: int = 0) -> bytes:
     """struct bpf_insn of a little-endian machine; ``to`` and ``of`` are registers."""
@@ -50,9 +47,4 @@ def attach_device_program(program: int, cgroup: str) -> None:
 
 
 def _call(command: int, attributes: bytes) -> int:
-    number = NUMBERS.get(os.uname().machine, -1)
-    result = int(_libc.syscall(number, command, attributes, ctypes.c_uint(len(attributes))))
-    if result < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error), 'bpf')
-    return result
+    return linux.call('bpf', command, attributes, ctypes.c_uint(len(attributes)))

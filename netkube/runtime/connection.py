@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+from netkube.runtime import descriptors
 from netkube.runtime.attachment import Attachment
 from netkube.runtime.cri import ContainerStatus, CriError, record_of
 from netkube.runtime.exec import Command
@@ -63,7 +64,7 @@ class Connection:
         if self._socket.fileno() < 0:
             return
         try:
-            data, fds, _, _ = socket.recv_fds(self._socket, _READ, _MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+            data, fds = descriptors.receive(self._socket, _READ, _MAX_FDS)
         except BlockingIOError:
             return
         except ConnectionError:

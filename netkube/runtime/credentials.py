@@ -94,6 +94,7 @@ def become(user: User, rights: Rights, program: bytes = b'') -> None:
     ``program`` filters system calls. Without no_new_privs it takes a capability to set it, so it comes before those
     are given up; with it, it comes last: as in runc.
     """
+    linux.join_new_session_keyring()  # ours holds what belongs to who has started us
     if program and not rights.no_new_privileges:
         linux.set_seccomp_filter(program)
     for number in rights.dropped:

@@ -10,7 +10,7 @@ from netkube.runtime import credentials, linux, lookup
 from netkube.runtime.cri import ContainerConfig
 from netkube.runtime.devices import DeviceControl
 from netkube.runtime.limits import Confinement
-from netkube.runtime.process import enter_directory, environment, execute, own_streams, use_streams
+from netkube.runtime.process import close_descriptors, enter_directory, environment, execute, own_streams, use_streams
 from netkube.runtime.terminal import hand_over, open_terminal
 
 _NAMESPACES = (
@@ -43,6 +43,9 @@ def be_command(
             devices.leave()
         program = credentials.read_filter(config)
         linux.setns(pidfd, _NAMESPACES)
+        if not command.tty:
+            use_streams(*command.streams)
+        close_descriptors({channel.fileno()})
         home = _take_place(config, rights, program, command, channel)
     except OSError as error:
         channel.send(f'exec failed: {lookup.in_words(error)}'.encode())
@@ -59,8 +62,9 @@ def _take_place(
 ) -> str:
     """Directory, streams and user; returns the user's home directory."""
     enter_directory(config.working_dir)
-    master, *streams = open_terminal() if command.tty else (-1, *command.streams)
-    use_streams(*streams)
+    if command.tty:
+        master, *streams = open_terminal()
+        use_streams(*streams)
     user = credentials.find_user(config)
     own_streams(user)
     credentials.become(user, rights, program)

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 
+from netkube.runtime import descriptors
 from netkube.runtime.container import Exit, exit_of
 from netkube.runtime.gate import Gate
 from netkube.runtime.loop import Loop
@@ -29,7 +30,7 @@ class Execution:
 
     def _take_word(self) -> None:
         """Silence means that exec has closed the channel."""
-        word, fds, _, _ = socket.recv_fds(self._channel, _WORD_BYTES, 1)
+        word, fds = descriptors.receive(self._channel, _WORD_BYTES, 1)
         self._loop.unwatch(self._channel.fileno())
         self._channel.close()
         if word == TTY:

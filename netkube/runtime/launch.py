@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
-from netkube.runtime import cgroup
+from netkube.runtime import cgroup, descriptors
 from netkube.runtime.attachment import Attachment, Tap
 from netkube.runtime.container import Container, Exit, be_container, be_init, exit_of
 from netkube.runtime.credentials import plan_rights
@@ -152,7 +152,7 @@ class Launcher:
 
     def _take_word(self, run: Run) -> None:
         """Silence means that exec has closed the channel. A terminal comes before."""
-        word, fds, _, _ = socket.recv_fds(run.channel, _WORD_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+        word, fds = descriptors.receive(run.channel, _WORD_BYTES, 1)
         if word == TTY:
             run.container.stdin = os.dup(fds[0]) if run.container.config.stdin else -1
             self._follow(run, fds[0], 'stdout')

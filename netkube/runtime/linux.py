@@ -1,7 +1,7 @@
 """System calls that Python's standard library lacks (``os.setns`` and ``os.unshare`` came with 3.12).
 
 Each raises OSError with the call's errno. Numbers from linux/sched.h, mount.h, prctl.h and capability.h; those of
-the system calls made by number are the same on every architecture.
+the system calls made by number are the same on every architecture, but for the oldest ones: ``OLD_CALLS``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import signal
 import struct
 from errno import EINVAL as EINVAL
 from errno import ENOENT as ENOENT
+from errno import ENOSYS
 from signal import SIGKILL as SIGKILL
 
 CLONE_NEWNS = 0x00020000
@@ -33,7 +34,14 @@ _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435, 442
-_SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT = 430, 431, 432
+_SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT, _SYS_CLOSE_RANGE = 430, 431, 432, 436
+OLD_CALLS = {  # by uname -m
+    'x86_64': {'add_key': 248, 'keyctl': 250, 'bpf': 321},
+    'aarch64': {'add_key': 217, 'keyctl': 219, 'bpf': 280},
+    'riscv64': {'add_key': 217, 'keyctl': 219, 'bpf': 280},
+    'ppc64le': {'add_key': 269, 'keyctl': 271, 'bpf': 361},
+}.get(os.uname().machine, {})
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 _CLOEXEC, _FSCONFIG_CMD_CREATE = 1, 6  # of fsopen and fsmount
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE, _AT_SYMLINK_NOFOLLOW = -100, 0x1000, 0x8000, 0x100
 _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
@@ -146,6 +154,20 @@ def capset(permitted: int) -> None:
     _check(_libc.capset(header, struct.pack('6I', low, low, 0, high, high, 0)))
 
 
+def call(name: str, *arguments: object) -> int:
+    """One of OLD_CALLS; ENOSYS on a machine that is not in the table."""
+    return _check(int(_libc.syscall(OLD_CALLS.get(name, -1), *arguments)), name)
+
+
+def join_new_session_keyring() -> None:
+    """That has no name, so that nobody else can join it. A kernel without keys needs none (keyctl(2))."""
+    try:
+        call('keyctl', _KEYCTL_JOIN_SESSION_KEYRING, None)
+    except OSError as error:
+        if error.errno != ENOSYS:
+            raise
+
+
 def permitted_capabilities() -> int:
     """Of the calling process, as a bit set."""
     header, data = struct.pack('Ii', _LINUX_CAPABILITY_VERSION_3, 0), ctypes.create_string_buffer(24)
@@ -162,6 +184,12 @@ def default_signal(number: int) -> None:
 def ignore_signal(number: int) -> None:
     """As ``default_signal``."""
     _libc.signal(number, _SIG_IGN)
+
+
+def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
+    """Closes these descriptors, where open (Linux 5.9)."""
+    if first <= last:
+        _check(_libc.syscall(_SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), 0))
 
 
 def sethostname(name: str) -> None:

@@ -69,6 +69,11 @@ class Setup:
         self.shared_memory = -1  # a detached copy of the Pod's
         self.user = credentials.User(0, 0, (), '/')
 
+    @property
+    def without_devices(self) -> bool:
+        """No mount but those of the usual few leads to a device."""
+        return not self.machine.devices.kind and not self.config.privileged
+
 
 def join_cgroups(setup: Setup) -> None:
     """First of all: what it does from here on counts."""
@@ -83,7 +88,10 @@ def open_volumes(setup: Setup) -> None:
         if mount.propagation != PRIVATE:
             require_propagation(read_mountinfo(), mount.host_path, both_ways=mount.propagation == BIDIRECTIONAL)
         tree = linux.open_tree(mount.host_path, recursive=True)
-        linux.set_attributes(tree, read_only=mount.read_only, propagation=PROPAGATIONS[mount.propagation])
+        propagation = PROPAGATIONS[mount.propagation]
+        linux.set_attributes(
+            tree, read_only=mount.read_only, no_devices=setup.without_devices, propagation=propagation
+        )
         setup.volumes.append(Volume(mount, tree, os.path.isdir(mount.host_path)))
 
 
@@ -108,6 +116,11 @@ def make_namespaces(setup: Setup) -> None:
     linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWCGROUP)
 
 
+def close_others(setup: Setup) -> None:
+    """What is left of the server's: some lead to the machine's files, by /proc/self/fd (runc's CVE-2024-21626)."""
+    close_descriptors({setup.channel.fileno(), setup.shared_memory, *(volume.tree for volume in setup.volumes)})
+
+
 def mount_root(setup: Setup) -> None:
     os.umask(0)
     machine = setup.machine
@@ -127,22 +140,15 @@ def mount_kernel(setup: Setup) -> None:
         kernelfs.hide(path)
 
 
-def mount_volumes(setup: Setup) -> None:
-    """Outer ones first. The root is the container's already, so no symbolic link leads out of it."""
-    for volume in sorted(setup.volumes, key=lambda volume: volume.mount.container_path.rstrip('/').count('/')):
-        target = os.path.realpath(volume.mount.container_path)
-        rootfs.ensure_target(target, volume.is_directory)
-        linux.attach_tree(volume.tree, target)
-
-
 def protect_kernel(setup: Setup) -> None:
+    """Before there are volumes: a link in one of them must not lead a mask elsewhere (runc's CVE-2025-31133)."""
     if not setup.config.privileged:
         kernelfs.protect_kernel(setup.machine.protection)
 
 
 def forbid_devices(setup: Setup) -> None:
     """Where no cgroup can."""
-    if not setup.machine.devices.kind and not setup.config.privileged:
+    if setup.without_devices:
         kernelfs.forbid_devices()
 
 
@@ -153,6 +159,14 @@ def use_terminal(setup: Setup) -> None:
         hand_over(setup.channel, master)
 
 
+def mount_volumes(setup: Setup) -> None:
+    """Outer ones first. The root is the container's already, so no symbolic link leads out of it."""
+    for volume in sorted(setup.volumes, key=lambda volume: volume.mount.container_path.rstrip('/').count('/')):
+        target = os.path.realpath(volume.mount.container_path)
+        rootfs.ensure_target(target, volume.is_directory)
+        linux.attach_tree(volume.tree, target)
+
+
 def enter_working_directory(setup: Setup) -> None:
     enter_directory(setup.config.working_dir)
     if setup.config.read_only_root:
@@ -160,9 +174,15 @@ def enter_working_directory(setup: Setup) -> None:
 
 
 def enter_directory(path: str) -> None:
-    """Made where missing, as container runtimes do."""
-    os.makedirs(path or '/', exist_ok=True)
-    os.chdir(path or '/')
+    """Made where missing, as container runtimes do. OSError ENOENT when it is not in the container.
+
+    With all rights, so no link of /proc that leads to another's files may be followed, as /proc/1/root is one with
+    the machine's process ids: realpath takes it for its text. getcwd tells when a race has led out all the same.
+    """
+    real = os.path.realpath(path or '/')
+    os.makedirs(real, exist_ok=True)
+    os.chdir(real)
+    os.getcwd()
 
 
 def become_user(setup: Setup) -> None:
@@ -177,12 +197,13 @@ STAGES: tuple[tuple[str, Callable[[Setup], None]], ...] = (
     ('looking at the machine', open_machine),
     ('entering the network namespace', enter_network),
     ('making namespaces', make_namespaces),
+    ('closing descriptors', close_others),
     ('mounting the root file system', mount_root),
     ('mounting /proc, /sys and /dev', mount_kernel),
-    ('mounting the volumes', mount_volumes),
     ('protecting /proc and /sys', protect_kernel),
     ('forbidding devices', forbid_devices),
     ('opening the terminal', use_terminal),
+    ('mounting the volumes', mount_volumes),
     ('entering the working directory', enter_working_directory),
     ('changing the user', become_user),
 )
@@ -210,6 +231,15 @@ def environment(config: ContainerConfig, home: str) -> dict[str, str]:
 def execute(argv: tuple[str, ...], env: dict[str, str]) -> None:
     """Never returns; CommandError when there is nothing to execute."""
     lookup.execute(lookup.find_executable(argv[0], env['PATH']), argv, env)
+
+
+def close_descriptors(kept: set[int]) -> None:
+    """All but these and the standard streams."""
+    first = 3
+    for fd in sorted(fd for fd in kept if fd > 2):
+        linux.close_range(first, fd - 1)
+        first = fd + 1
+    linux.close_range(first)
 
 
 def use_streams(stdin: int, stdout: int, stderr: int) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+from netkube.runtime import descriptors
 from netkube.runtime.cri import CriError, RuntimeUnavailable
 
 STDOUT, STDERR = 1, 2
@@ -148,7 +149,7 @@ class _Control:
             await self.ready.to_read(self._socket.fileno())
             if self._socket.fileno() < 0:
                 raise RuntimeUnavailable('the exec session was closed')
-            data, fds, _, _ = socket.recv_fds(self._socket, _READ, 1, socket.MSG_CMSG_CLOEXEC)
+            data, fds = descriptors.receive(self._socket, _READ, 1)
             if not data:
                 raise RuntimeUnavailable('the runtime has ended in the middle of an exec')
             self._received += data
