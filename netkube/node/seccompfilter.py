@@ -13,8 +13,9 @@ from typing import Any
 from netkube.node.seccomp import ProfileError
 
 NEWEST = 600  # no architecture has a system call of this number yet
+ARM_PRIVATE = 0xF0000  # except ARM: __ARM_NR_BASE
 UNKNOWN = -1  # __NR_SCMP_ERROR
-X32_BIT, ARM_PRIVATE = 0x40000000, 0xF0000
+X32_BIT = 0x40000000
 LOAD, AND, JUMP_AT_LEAST, JUMP_ABOVE, RETURN = 0x20, 0x54, 0x35, 0x25, 0x06  # of struct sock_filter, linux/filter.h
 ERRNO = 0x00050000  # SECCOMP_RET_ERRNO
 
@@ -28,19 +29,21 @@ def _library() -> Any:
     return pyseccomp
 
 
-def _architectures(library: Any) -> list[Any]:
-    """The machine's own, and those whose programs it can run, too."""
+def _architectures(library: Any, own: Any) -> list[Any]:
+    """Of a machine, and those whose programs it can run, too."""
     arch = library.Arch
-    own = library.system_arch()
     return [own, *{arch.X86_64: (arch.X86, arch.X32), arch.AARCH64: (arch.ARM,)}.get(own, ())]
 
 
-def known_calls() -> dict[str, int]:
-    """The system calls that the library knows, of every architecture whose programs run here, with their numbers."""
+def known_calls(machine: Any = None) -> dict[str, int]:
+    """The system calls that the library knows, of every architecture whose programs run here, with their numbers.
+
+    ``machine`` is the library's name of another architecture than this machine's.
+    """
     library = _library()
     found: dict[str, int] = {}
-    for architecture in _architectures(library)[:2]:  # x32 has those of x86-64
-        for number in range(NEWEST):
+    for architecture in _architectures(library, machine or library.system_arch())[:2]:  # x32 has those of x86-64
+        for number in (*range(NEWEST), *range(ARM_PRIVATE, ARM_PRIVATE + 16)):
             try:
                 name = library.resolve_syscall(architecture, number)
             except (ValueError, OSError):
@@ -50,8 +53,8 @@ def known_calls() -> dict[str, int]:
     return found
 
 
-def compile_profile(profile: dict[str, Any]) -> bytes:
-    """An array of struct sock_filter. ProfileError names what cannot be understood.
+def compile_profile(profile: dict[str, Any], machine: Any = None) -> bytes:
+    """An array of struct sock_filter. ProfileError names what cannot be understood. ``machine``: as ``known_calls``.
 
     A system call that is newer than the library fails with ENOSYS, so that programs do without it: as runc has it.
     """
@@ -60,7 +63,11 @@ def compile_profile(profile: dict[str, Any]) -> bytes:
     filter = library.SyscallFilter(defaction=default)
     if library.get_api() >= 4:
         filter.set_attr(library.Attr.CTL_OPTIMIZE, 2)  # a binary tree instead of a list
-    for architecture in _named_architectures(library, profile):
+    own = machine or library.system_arch()
+    if own != library.system_arch():
+        filter.add_arch(own)
+        filter.remove_arch(library.system_arch())
+    for architecture in _named_architectures(library, profile, own):
         filter.add_arch(architecture)
     for rule in profile.get('syscalls') or ():
         _add(library, filter, rule, default)
@@ -68,16 +75,20 @@ def compile_profile(profile: dict[str, Any]) -> bytes:
         filter.export_bpf(file)
         file.seek(0)
         program = file.read()
-    return program if default == library.ALLOW else _without_newer(max(known_calls().values())) + program
+    return program if default == library.ALLOW else _without_newer(_newest(own)) + program
 
 
-def _named_architectures(library: Any, profile: dict[str, Any]) -> list[Any]:
-    """Beside the machine's own; all that it can run, where the profile does not say."""
+def _newest(machine: Any) -> int:
+    return max(number for number in known_calls(machine).values() if number < ARM_PRIVATE)
+
+
+def _named_architectures(library: Any, profile: dict[str, Any], own: Any) -> list[Any]:
+    """Beside ``own``, the machine's; all that it can run, where the profile does not say."""
     named = profile.get('architectures')
     if named is None:
-        return _architectures(library)[1:]
+        return _architectures(library, own)[1:]
     wanted = [getattr(library.Arch, name.removeprefix('SCMP_ARCH_'), None) for name in named]
-    return [each for each in wanted if each is not None and each != library.system_arch()]
+    return [each for each in wanted if each is not None and each != own]
 
 
 def _add(library: Any, filter: Any, rule: dict[str, Any], default: Any) -> None:
