@@ -33,7 +33,7 @@ from netkube.cluster import processes
 from netkube.cluster.addressing import AddressPlans
 from netkube.cluster.bootstrap import ensure_dns_service
 from netkube.cluster.children import Children, ensure_dns, reap_certificates
-from netkube.cluster.config import ClusterConfig
+from netkube.cluster.config import STATE_ROOT, ClusterConfig
 from netkube.cluster.machine import MachineLink
 from netkube.cluster.networks import machine_link_config, node_network_config
 from netkube.cluster.policed import PolicedNetwork
@@ -77,9 +77,20 @@ def node_config(config: ClusterConfig, plans: AddressPlans) -> NodeConfig:
         memory_dir=config.run_dir / 'volumes',
         netns_of=lambda uid: f'{config.pod_netns_prefix}{uid}',
         pod_pids_limit=config.pod_pids_limit,
-        hide=(*_existing((*HIDDEN, *config.hide)), config.state_dir, str(config.run_dir)),
+        hide=hidden_paths(config),
         machine_resolv_conf=SYSTEMD_RESOLV_CONF if SYSTEMD_RESOLV_CONF.exists() else RESOLV_CONF,
     )
+
+
+def hidden_paths(config: ClusterConfig) -> tuple[str, ...]:
+    """With what belongs to netkube: the states of all clusters, and where people keep an administrator's kubeconfig.
+
+    Those of people who come later, and other clusters' state folders elsewhere, are known from the next start on.
+    """
+    kubeconfigs = (f'{home}/.kube' for home in ('/root', *glob.glob('/home/*')))
+    states = (os.path.realpath(path) for path in glob.glob(f'{STATE_ROOT}/*'))
+    own = (str(STATE_ROOT), config.state_dir, str(config.run_dir))
+    return (*_existing((*HIDDEN, *config.hide)), *kubeconfigs, *own, *(path for path in states if path not in own))
 
 
 def _existing(patterns: Iterable[str]) -> list[str]:

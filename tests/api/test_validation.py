@@ -151,6 +151,12 @@ CONTAINER_FAULTS = [
     ({'securityContext': {'allowPrivilegeEscalation': False, 'privileged': True}},
      ['spec.containers[0].securityContext: Invalid value: {"allowPrivilegeEscalation":false,"privileged":true}: '
       'cannot set `allowPrivilegeEscalation` to false and `privileged` to true']),
+    ({'securityContext': {'procMount': 'Unmasked'}},
+     ['spec.containers[0].securityContext.procMount: Invalid value: "Unmasked": '
+      '`hostUsers` must be false to use `Unmasked`']),
+    ({'securityContext': {'procMount': 'Bare'}},
+     ['spec.containers[0].securityContext.procMount: Unsupported value: "Bare": '
+      'supported values: "Default", "Unmasked"']),
 ]  # fmt: skip
 
 

@@ -46,8 +46,12 @@ def test_a_second_pod_with_that_port_finds_no_node(shop: Cluster) -> None:
 
 def test_what_the_cluster_hides_is_empty(shop: Cluster) -> None:
     assert HIDDEN.stat().st_size and Path('/etc/pam.d/su').exists()
+    assert Path('/run/netkube', shop.name, 'api.sock').is_socket() and list(Path('/var/lib/netkube').iterdir())
     shop.apply(pod('curious', container('sleep', 'infinity')))
-    script = f'cat {HIDDEN}; ls /etc/pam.d; cat /etc/ssh/ssh_host_* 2>/dev/null; true'
+    script = f"""
+        cat {HIDDEN}; ls /etc/pam.d; cat /etc/ssh/ssh_host_* 2>/dev/null
+        find /var/lib/netkube /run/netkube /root/.kube {shop.state_dir} -mindepth 1 2>/dev/null; true
+    """
     assert shop.kubectl('exec', 'curious', '--', 'sh', '-c', script) == ''
 
 

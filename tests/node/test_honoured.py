@@ -16,3 +16,9 @@ def test_a_profile_that_says_unconfined_asks_for_nothing():
 def test_a_port_of_the_machine_and_user_namespaces():
     asked = {'hostUsers': False, 'containers': [{'name': 'c', 'ports': [{'containerPort': 80, 'hostPort': 8080}]}]}
     assert unhonoured({'spec': asked}, ()) == ['spec.hostUsers', 'spec.containers[c].ports[80].hostPort']
+
+
+def test_an_unmasked_proc_comes_with_a_user_namespace_or_not_at_all():
+    unmasked = {'name': 'c', 'securityContext': {'procMount': 'Unmasked'}}
+    fields = ['spec.hostUsers', 'spec.containers[c].securityContext.procMount']
+    assert unhonoured({'spec': {'hostUsers': False, 'containers': [unmasked]}}, ()) == fields
