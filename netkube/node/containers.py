@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -150,17 +151,18 @@ def _mounts(container: Object, variables: Mapping[str, str], files: PodFiles) ->
     ]
     for target, mount in sorted(own.items(), key=lambda item: item[0].count('/')):
         propagation = PROPAGATIONS[mount.get('mountPropagation') or 'None']
-        source = str(_source(mount, variables, files))
-        mounts.append(Mount(source, target or '/', mount.get('readOnly', False), propagation))
+        source, within = _source(mount, variables, files)
+        mounts.append(Mount(str(source), target or '/', mount.get('readOnly', False), propagation, within))
     return mounts
 
 
-def _source(mount: Mapping[str, Any], variables: Mapping[str, str], files: PodFiles) -> Path:
+def _source(mount: Mapping[str, Any], variables: Mapping[str, str], files: PodFiles) -> tuple[Path, str]:
+    """And the directory that it must be in when the runtime opens it."""
     directory = files.volumes.get(mount['name'])
     if directory is None:
         raise ConfigError(f'cannot find volume "{mount["name"]}" to mount')
     sub_path = mount.get('subPath') or _expanded_sub_path(mount.get('subPathExpr', ''), variables)
-    return resolve_sub_path(directory, sub_path) if sub_path else directory
+    return (resolve_sub_path(directory, sub_path), os.path.realpath(directory)) if sub_path else (directory, '')
 
 
 def _expanded_sub_path(expression: str, variables: Mapping[str, str]) -> str:
@@ -180,5 +182,33 @@ def resolve_sub_path(directory: Path, sub_path: str) -> Path:
     if sub_path.startswith('/') or not (path + '/').startswith(root + '/'):
         raise ConfigError(f'subPath "{sub_path}" is not inside its volume')
     if not os.path.exists(path):
-        os.makedirs(path)
+        _make_beneath(root, os.path.relpath(path, root))
     return Path(path)
+
+
+def _make_beneath(root: str, path: str) -> None:
+    """With the volume's own mode, as the kubelet; never through a link that a container makes meanwhile."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    at = os.open(root, flags)
+    mode = stat.S_IMODE(os.fstat(at).st_mode)
+    try:
+        for part in path.split('/'):
+            made = _make_directory(part, at)
+            below = os.open(part, flags, dir_fd=at)
+            os.close(at)
+            at = below
+            if made:
+                os.fchmod(at, mode)
+    except OSError as error:
+        raise ConfigError(f'failed to create subPath directory "{path}": {error.strerror}') from None
+    finally:
+        os.close(at)
+
+
+def _make_directory(name: str, at: int) -> bool:
+    """Whether it was not there."""
+    try:
+        os.mkdir(name, dir_fd=at)
+    except FileExistsError:
+        return False
+    return True

@@ -41,6 +41,7 @@ class Mount(NamedTuple):
     container_path: str
     read_only: bool = False
     propagation: str = PRIVATE
+    within: str = ''  # a directory that ``host_path``, which has no symbolic links then, must not have left meanwhile
 
 
 class NamespaceOption(NamedTuple):

@@ -34,7 +34,8 @@ _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435, 442
-_SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT, _SYS_CLOSE_RANGE = 430, 431, 432, 436
+_SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT, _SYS_CLOSE_RANGE, _SYS_OPENAT2 = 430, 431, 432, 436, 437
+_RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 0x04, 0x08
 OLD_CALLS = {  # by uname -m
     'x86_64': {'add_key': 248, 'keyctl': 250, 'bpf': 321},
     'aarch64': {'add_key': 217, 'keyctl': 219, 'bpf': 280},
@@ -116,10 +117,20 @@ def pivot_root(new_root: str, old_root: str) -> None:
     _check(_libc.pivot_root(_text(new_root), _text(old_root)), new_root)
 
 
-def open_tree(path: str, recursive: bool) -> int:
-    """A detached copy of the mount at ``path`` (Linux 5.2), with what is mounted below it if ``recursive``."""
+def open_tree(path: str, recursive: bool, at: int = _AT_FDCWD) -> int:
+    """A detached copy of the mount at ``path`` (Linux 5.2), with what is mounted below it if ``recursive``.
+
+    A ``path`` of '' is where the descriptor ``at`` leads.
+    """
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
-    return _check(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, _text(path), ctypes.c_uint(flags)), path)
+    flags |= 0 if path else _AT_EMPTY_PATH
+    return _check(_libc.syscall(_SYS_OPEN_TREE, at, os.fsencode(path), ctypes.c_uint(flags)), path)
+
+
+def open_beneath(directory: int, path: str) -> int:
+    """An O_PATH descriptor of what is there without a symbolic link or a '..' on the way (openat2(2), Linux 5.6)."""
+    how = struct.pack('QQQ', os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH)
+    return _check(_libc.syscall(_SYS_OPENAT2, directory, os.fsencode(path), how, ctypes.c_size_t(len(how))), path)
 
 
 def set_attributes(tree: int, *, read_only: bool = False, no_devices: bool = False, propagation: int = 0) -> None:

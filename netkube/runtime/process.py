@@ -87,12 +87,25 @@ def open_volumes(setup: Setup) -> None:
     for mount in setup.config.mounts:
         if mount.propagation != PRIVATE:
             require_propagation(read_mountinfo(), mount.host_path, both_ways=mount.propagation == BIDIRECTIONAL)
-        tree = linux.open_tree(mount.host_path, recursive=True)
+        tree = open_volume(mount)
         propagation = PROPAGATIONS[mount.propagation]
         linux.set_attributes(
             tree, read_only=mount.read_only, no_devices=setup.without_devices, propagation=propagation
         )
-        setup.volumes.append(Volume(mount, tree, os.path.isdir(mount.host_path)))
+        setup.volumes.append(Volume(mount, tree, stat.S_ISDIR(os.fstat(tree).st_mode)))
+
+
+def open_volume(mount: Mount) -> int:
+    """OSError ELOOP when a container has put a link in the way since it was looked at (CVE-2021-25741)."""
+    if not mount.within:
+        return linux.open_tree(mount.host_path, recursive=True)
+    root = os.open(mount.within, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    place = linux.open_beneath(root, os.path.relpath(mount.host_path, mount.within))
+    try:
+        return linux.open_tree('', recursive=True, at=place)
+    finally:
+        os.close(place)
+        os.close(root)
 
 
 def open_machine(setup: Setup) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,8 @@ def test_the_variables_of_a_sub_path_must_be_there(expression, variables, messag
 
 def test_sub_paths_stay_inside_their_volume(tmp_path):
     assert resolve_sub_path(tmp_path, 'a/b') == tmp_path / 'a' / 'b' and (tmp_path / 'a' / 'b').is_dir()
+    tmp_path.chmod(0o777)
+    assert stat.S_IMODE(resolve_sub_path(tmp_path, 'open/to/all').stat().st_mode) == 0o777  # as the volume itself
     (tmp_path / 'out').symlink_to('/etc')
     for path in ('out', '../x', '/etc'):
         with pytest.raises(ConfigError, match='is not inside its volume'):

@@ -248,6 +248,31 @@ async def test_a_read_only_volume_is_so_with_all_that_is_mounted_below(pods: Pod
     assert await pods.sh(script, mounts=(Mount(str(mounted_below), '/data', True),)) == 'refused\nrefused\n'
 
 
+@pytest.mark.parametrize('link', ['volume/sub', 'volume/sub/path'])
+async def test_a_link_that_takes_the_place_of_a_sub_path_is_not_followed(
+    pods: Pods, tmp_path: Path, link: str
+) -> None:
+    """Another container may rename things in a volume between the look at a subPath and its mount (CVE-2021-25741)."""
+    (tmp_path / link).parent.mkdir(parents=True)
+    (tmp_path / link).symlink_to('/etc')
+    mount = Mount(f'{tmp_path}/volume/sub/path', '/data', within=f'{tmp_path}/volume')
+    status = await pods.run('ls', '/data', mounts=(mount,))
+    assert status.reason == 'StartError' and 'too many levels of symbolic links' in status.message
+    (tmp_path / link).unlink()
+    (tmp_path / 'volume/sub/path/file').mkdir(parents=True)
+    assert await pods.sh('ls /data', mounts=(mount,)) == 'file\n'
+
+
+async def test_with_the_machines_process_ids_their_files_are_not_reached(pods: Pods) -> None:
+    """Of who has more capabilities than the container, as netkube has."""
+    await pods.sandbox('host', namespaces=NamespaceOption(pid=NODE))
+    names = ' '.join(f'/proc/{os.getpid()}/{name}' for name in ('root/etc/passwd', 'environ', 'maps', 'exe', 'fd/0'))
+    script = f'cat {names} 2>&1; ls /proc/{os.getpid()}/cwd/ 2>&1; true'
+    status = await pods.run('sh', '-c', script, sandbox='host')
+    lines = pods.output(status.id).splitlines()
+    assert len(lines) == 6 and all('Permission denied' in line for line in lines), lines
+
+
 def test_what_is_masked_is_what_the_kubelet_asks_for() -> None:
     """kubernetes pkg/securitycontext/util.go, and moby's /proc/interrupts."""
     kubelet = 'asound acpi kcore keys latency_stats timer_list timer_stats sched_debug scsi interrupts'
