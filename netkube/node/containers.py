@@ -32,6 +32,10 @@ TERMINATION_LOG = '/dev/termination-log'
 PROPAGATIONS = {'None': PRIVATE, 'HostToContainer': HOST_TO_CONTAINER, 'Bidirectional': BIDIRECTIONAL}
 CPU_PERIOD, MIN_QUOTA = 100_000, 1000  # microseconds
 
+# Volumes that containers may read only: we write there with all rights, so no link of theirs must be in the way
+# (CVE-2017-1002102).
+WRITTEN_BY_US = frozenset(('configMap', 'secret', 'downwardAPI', 'projected'))
+
 
 class PodFiles(msgspec.Struct, frozen=True):
     """Where the files of a Pod are on the machine."""
@@ -71,7 +75,7 @@ def container_config(
         argv=command_line(container, variables),
         env={'HOSTNAME': hostname, **variables},
         working_dir=container.get('workingDir', ''),
-        mounts=tuple(_mounts(container, variables, files)),
+        mounts=tuple(_mounts(pod, container, variables, files)),
         log_path=str(log_path),
         hostname=hostname,
         user=security.get('runAsUser'),
@@ -142,17 +146,19 @@ def _check_user(pod: Object, container: Object, security: Mapping[str, Any]) -> 
     raise ConfigError(f'container has runAsNonRoot and image will run as root {who}')
 
 
-def _mounts(container: Object, variables: Mapping[str, str], files: PodFiles) -> list[Mount]:
+def _mounts(pod: Object, container: Object, variables: Mapping[str, str], files: PodFiles) -> list[Mount]:
     own = {mount['mountPath'].rstrip('/'): mount for mount in container.get('volumeMounts') or ()}
     mounts = [
         Mount(str(path), target)
         for target, path in (('/etc/hosts', files.hosts), ('/etc/resolv.conf', files.resolv_conf))
         if target not in own
     ]
+    ours = {volume['name'] for volume in pod['spec'].get('volumes') or () if WRITTEN_BY_US & volume.keys()}
     for target, mount in sorted(own.items(), key=lambda item: item[0].count('/')):
         propagation = PROPAGATIONS[mount.get('mountPropagation') or 'None']
         source, within = _source(mount, variables, files)
-        mounts.append(Mount(str(source), target or '/', mount.get('readOnly', False), propagation, within))
+        read_only = mount.get('readOnly', False) or mount['name'] in ours
+        mounts.append(Mount(str(source), target or '/', read_only, propagation, within))
     return mounts
 
 

@@ -123,3 +123,14 @@ async def test_users_groups_and_capabilities(kubelet: Lab) -> None:
     await kubelet.create_pod(*FOREVER, securityContext=context, volumeMounts=mounts, spec=spec, wait=True)
     assert await kubelet.sh('id -u; id -g; id -G; touch /v/x; stat -c %g /v/x') == '1234\n2345\n2345 3456\n3456\n'
     assert 'CapEff:\t0000000000000000' in await kubelet.sh('cat /proc/self/status')
+
+
+async def test_what_we_write_to_a_container_cannot(kubelet: Lab) -> None:
+    """As root it could lead our writes, and what we delete, to other files of the machine (CVE-2017-1002102)."""
+    sources = {'configMap': {'name': 'settings'}, 'downwardAPI': {'items': []}, 'projected': {'sources': []}}
+    await kubelet.client.create(CONFIGMAPS, {'metadata': {'name': 'settings', 'namespace': 'default'}, 'data': {}})
+    volumes = [{'name': kind.lower(), kind: source} for kind, source in sources.items()]
+    mounts = [{'name': volume['name'], 'mountPath': f'/v/{volume["name"]}'} for volume in volumes]
+    await kubelet.create_pod('sleep', 'infinity', volumeMounts=mounts, spec={'volumes': volumes}, wait=True)
+    script = 'for each in /v/*; do ln -sfn /etc $each/..data 2>&1 || true; done'
+    assert (await kubelet.sh(script)).count('Read-only file system') == len(sources)
