@@ -36,12 +36,13 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435, 442
 _SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT, _SYS_CLOSE_RANGE, _SYS_OPENAT2 = 430, 431, 432, 436, 437
 _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 0x04, 0x08
-OLD_CALLS = {  # by uname -m
+CALLS_OF_MACHINES = {  # by uname -m
     'x86_64': {'add_key': 248, 'keyctl': 250, 'bpf': 321},
     'aarch64': {'add_key': 217, 'keyctl': 219, 'bpf': 280},
     'riscv64': {'add_key': 217, 'keyctl': 219, 'bpf': 280},
     'ppc64le': {'add_key': 269, 'keyctl': 271, 'bpf': 361},
-}.get(os.uname().machine, {})
+}
+OLD_CALLS = CALLS_OF_MACHINES.get(os.uname().machine, {})
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _CLOEXEC, _FSCONFIG_CMD_CREATE = 1, 6  # of fsopen and fsmount
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE, _AT_SYMLINK_NOFOLLOW = -100, 0x1000, 0x8000, 0x100

@@ -15,6 +15,7 @@ import pytest
 from netkube.node.seccomp import ProfileError
 from netkube.node.seccompdefault import NEWEST_COMPARED, PRIVATE, default_profile
 from netkube.node.seccompfilter import compile_profile, known_calls
+from netkube.runtime import linux
 
 try:
     known_calls()
@@ -89,7 +90,7 @@ def run(instructions: list[tuple[int, int, int, int]], token: int, number: int, 
 @cache
 def numbers(machine: str) -> dict[str, int]:
     """Of the system calls that this architecture has."""
-    architecture = getattr(pyseccomp.Arch, {'x86_64': 'X86_64'}.get(machine, machine.upper()))
+    architecture = getattr(pyseccomp.Arch, machine.upper())
     found = {}
     for number in (*range(600), *range(PRIVATE, PRIVATE + 16)):
         try:
@@ -166,3 +167,18 @@ def test_another_architecture_than_the_machines_is_refused_as_a_whole() -> None:
     mips = 0x8
     for machine in (pyseccomp.Arch.X86_64, pyseccomp.Arch.AARCH64):
         assert run(program(machine, ()), mips, 0) & 0xFFFF0000 == 0  # SECCOMP_RET_KILL_THREAD
+
+
+NEW_CALLS = {
+    'open_tree': linux._SYS_OPEN_TREE, 'move_mount': linux._SYS_MOVE_MOUNT, 'clone3': linux._SYS_CLONE3,
+    'mount_setattr': linux._SYS_MOUNT_SETATTR, 'fsopen': linux._SYS_FSOPEN, 'fsconfig': linux._SYS_FSCONFIG,
+    'fsmount': linux._SYS_FSMOUNT, 'close_range': linux._SYS_CLOSE_RANGE, 'openat2': linux._SYS_OPENAT2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('machine', ['x86_64', 'aarch64', 'riscv64', 'ppc64le'])
+def test_the_runtimes_own_numbers_of_system_calls(machine: str) -> None:
+    """As libseccomp has them for that architecture: those that are made by number."""
+    architecture = getattr(pyseccomp.Arch, machine.upper())
+    for name, number in {**NEW_CALLS, **linux.CALLS_OF_MACHINES[machine]}.items():
+        assert pyseccomp.resolve_syscall(architecture, name) == number, name
