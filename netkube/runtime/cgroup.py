@@ -36,6 +36,35 @@ def create(*parts: str) -> str:
     return path
 
 
+def live_in_v1(name: str) -> None:
+    """Moves the calling process, which has one thread, to a cgroup of this name in each v1 tree; children follow.
+
+    With a user namespace a process may mount these trees from its own cgroup on (cgroup_namespaces(7)), and root write
+    there what it likes: so that must not be the machine's first one. Trees without a controller (systemd's) stay.
+    """
+    for tree in _v1_trees():
+        directory = create(tree, name)
+        if not directory:
+            continue
+        for file in ('cpuset.cpus', 'cpuset.mems'):  # without which nobody can be in a cgroup of that controller
+            if os.path.exists(f'{directory}/{file}'):
+                write(f'{directory}/{file}', _read(f'{tree}/{file}'))
+        write(f'{directory}/tasks', '0')
+
+
+def _v1_trees() -> list[str]:
+    """Those with controllers that we may change."""
+    with open('/proc/self/mountinfo') as table:
+        rows = [line.partition(' - ') for line in table]
+    trees = [left.split(' ')[4] for left, _, right in rows if right.startswith('cgroup ') and 'name=' not in right]
+    return [tree for tree in trees if os.access(tree, os.W_OK)]
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
 def create_below(parent: str, name: str) -> str:
     """'' where there is no parent. OSError when the kernel refuses: outside of it a process would not be confined."""
     if parent:

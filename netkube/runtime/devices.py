@@ -82,9 +82,9 @@ class DeviceControl(NamedTuple):
             bpf.attach_device_program(self.unrestricted, path)
 
     def leave(self) -> None:
-        """In a process of a privileged container; or of the server, to let its cgroup be removed."""
+        """In a process of a privileged container, which has one thread."""
         if self.kind == V1:
-            cgroup.write(f'{self.home}/cgroup.procs', '0')
+            cgroup.write(f'{self.home}/tasks', '0')
 
 
 def control_devices(name: str, path: str) -> DeviceControl:
@@ -122,7 +122,7 @@ def _by_v1(name: str) -> DeviceControl:
             cgroup.write(f'{directory}/devices.allow', line)
         except PermissionError:
             continue
-    cgroup.write(f'{directory}/cgroup.procs', '0')
+    cgroup.write(f'{directory}/tasks', '0')
     return DeviceControl(V1, listed=directory, home=tree.own)
 
 

@@ -50,6 +50,7 @@ class Server:
         listener = _listen(self._options.socket)
         groups = cgroup.create(cgroup.find_tree(), self._options.cgroup)
         devices = control_devices(self._options.cgroup, groups)
+        cgroup.live_in_v1(self._options.cgroup)
         service = RuntimeService(self._loop, self._options.root, self._options.cgroup, groups, devices)
         service.launcher.on_change = self._notify
         self._loop.watch(listener.fileno(), lambda: self._accept(listener, service))
@@ -59,7 +60,6 @@ class Server:
         gc.freeze()
         self._loop.run()
         os.unlink(self._options.socket)
-        devices.leave()
         cgroup.remove(groups)
         limits.teardown(self._options.cgroup)
         trees.remove(self._options.root)

@@ -112,10 +112,11 @@ IN_A_USER_NAMESPACE = """
     mount -t tmpfs none /mnt
     refused mknod /mnt/disk b 8 0
     mkdir /mnt/cgroup
-    for tree in devices memory; do
+    for tree; do
         if mount -t cgroup -o $tree none /mnt/cgroup 2>/dev/null; then
             refused sh -c 'echo a > /mnt/cgroup/devices.allow'
             refused sh -c 'echo /bin/sh > /mnt/cgroup/release_agent'
+            refused test -e /mnt/cgroup/$0
             umount /mnt/cgroup
         fi
     done
@@ -123,9 +124,24 @@ IN_A_USER_NAMESPACE = """
 """
 
 
-async def test_a_user_namespace_uncovers_nothing(pods: Pods) -> None:
+OF_THE_MACHINE = f'netkube-test-{os.getpid()}'
+
+
+@pytest.fixture
+def trees() -> Iterator[list[str]]:
+    """The controllers of cgroup v1, each with a cgroup of the machine's in its tree."""
+    rows = [line.split() for line in Path('/proc/self/mountinfo').read_text().splitlines()]
+    found = {row[4]: row[-1].split(',')[-1] for row in rows if row[-3] == 'cgroup' and 'name=' not in row[-1]}
+    for place in found:
+        Path(place, OF_THE_MACHINE).mkdir()
+    yield list(found.values())
+    for place in found:
+        Path(place, OF_THE_MACHINE).rmdir()
+
+
+async def test_a_user_namespace_uncovers_nothing(pods: Pods, trees: list[str]) -> None:
     """Which anyone may make where no seccomp profile says otherwise, and be root in; as with container runtimes."""
-    command = ['unshare', '-UrmpfC', 'sh', '-c', IN_A_USER_NAMESPACE]
+    command = ['unshare', '-UrmpfC', 'sh', '-c', IN_A_USER_NAMESPACE, OF_THE_MACHINE, *trees]
     before = 'mkdir /tmp/up /tmp/work; exec "$@"'
     status = await pods.run('sh', '-c', before, 'sh', *command, hide=('/etc/ssl', '/etc/passwd'))
     if 'unshare failed' in pods.output(status.id):
