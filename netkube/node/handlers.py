@@ -20,6 +20,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from netkube.api.meta import Object
+from netkube.node.patience import within
 from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import CriError
 
@@ -77,7 +78,7 @@ class Handlers(msgspec.Struct, frozen=True):
     async def _http_get(self, action: Mapping[str, Any], target: Target, timeout: float) -> None:
         url = http_url(action, target)
         try:
-            async with asyncio.timeout(timeout):
+            async with within(timeout):
                 status = await self._follow(url, request_headers(action))
         except TimeoutError:
             raise HandlerFailed(
@@ -121,9 +122,9 @@ class Handlers(msgspec.Struct, frozen=True):
         if context is not None:
             context.set_alpn_protocols(['h2'])
         try:
-            async with asyncio.timeout(timeout):
-                async with self._connection(target.pod_ip, action['port'], context, None) as (reader, writer):
-                    status = await check(reader, writer, address, scheme, action.get('service') or '')
+            connection = self._connection(target.pod_ip, action['port'], context, None)
+            async with within(timeout), connection as (reader, writer):
+                status = await check(reader, writer, address, scheme, action.get('service') or '')
         except TimeoutError:
             raise HandlerFailed(f'timeout: health rpc did not complete within {timeout:g}s') from None
         except HandlerFailed as error:
