@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from netkube.runtime import kernelfs, linux, netns, rootfs
-from netkube.runtime.cri import NODE, POD, SandboxConfig
+from netkube.runtime.cri import POD, SandboxConfig
 
 
 class Namespaces(NamedTuple):
@@ -54,12 +54,6 @@ def _open(kind: str) -> int:
     return os.open(f'/proc/self/ns/{kind}', os.O_RDONLY | os.O_CLOEXEC)
 
 
-def enter(namespaces: Namespaces) -> None:
-    if namespaces.ipc >= 0:
-        linux.setns(namespaces.ipc, linux.CLONE_NEWIPC)
-    linux.setns(namespaces.uts, linux.CLONE_NEWUTS)
-
-
 class SharedMemory:
     """The /dev/shm of every Pod, each a tmpfs, in a mount namespace of ours that holds nothing else.
 
@@ -98,9 +92,12 @@ class SharedMemory:
             linux.setns(self._own, linux.CLONE_NEWNS)
 
 
-def open_shared_memory(store: int, config: SandboxConfig) -> int:
-    """For a child: a detached copy of what is to be its /dev/shm. It is in the namespace ``store`` afterwards."""
-    if config.namespaces.ipc == NODE:
+def open_shared_memory(store: int, name: str) -> int:
+    """For a child: a detached copy of what is to be its /dev/shm, the machine's if ``name`` is ''.
+
+    It may be in the namespace ``store`` afterwards.
+    """
+    if not name:
         return linux.open_tree(kernelfs.SHM, recursive=False)
     linux.setns(store, linux.CLONE_NEWNS)
-    return linux.open_tree(f'/{config.id}', recursive=False)
+    return linux.open_tree(f'/{name}', recursive=False)

@@ -25,6 +25,7 @@ from netkube.runtime.lookup import in_words
 from netkube.runtime.loop import Loop
 from netkube.runtime.mounts import MachineMounts
 from netkube.runtime.namespaces import NamespaceMaker
+from netkube.runtime.nursery import Nursery
 from netkube.runtime.sandbox import INIT_NAME, Sandbox, init_config
 
 VERSION = '1'
@@ -45,7 +46,13 @@ class RuntimeService:
     """
 
     def __init__(
-        self, loop: Loop, directory: str, cgroup_name: str, cgroup_path: str, now: Callable[[], float] = time.time
+        self,
+        loop: Loop,
+        nursery: Nursery,
+        directory: str,
+        cgroup_name: str,
+        cgroup_path: str,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._loop = loop
         self._directory = directory
@@ -57,9 +64,8 @@ class RuntimeService:
         self._closing = False
         self._mounts = MachineMounts(directory)
         self._namespaces = NamespaceMaker()
-        for part in ('rootfs', 'containers'):
-            os.makedirs(f'{directory}/{part}', exist_ok=True)
-        self.launcher = Launcher(loop, self._mounts, f'{directory}/rootfs', bool(cgroup_path), now)
+        os.makedirs(f'{directory}/containers', exist_ok=True)
+        self.launcher = Launcher(loop, nursery, self._mounts, now)
 
     def _require_open(self) -> None:
         if self._closing:
