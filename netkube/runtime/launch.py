@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -25,8 +25,6 @@ from netkube.runtime.nursery import Birth, Nursery
 from netkube.runtime.population import when_empty
 from netkube.runtime.sandbox import INIT_NAME, Sandbox
 from netkube.runtime.terminal import TTY
-from netkube.runtime.trees import spawn_removal
-from netkube.runtime.words import say
 
 _WORD_BYTES = 4096
 
@@ -210,21 +208,12 @@ class Launcher:
         taps = {name: Tap(self._loop, fd) for name, fd in outputs.items()}
         return Attachment(container, taps, container.hand_out_stdin() if stdin else -1)
 
-    def delete_tree(self, path: str) -> None:
-        """In the background; it may hold anything a container has written."""
-        if os.path.lexists(path):
-            self._loop.on_exit(spawn_removal(path), partial(_report_remains, path))
-
-
-def _report_remains(path: str, wait_status: int) -> None:
-    if wait_status:
-        say(f'{path}: rm ended with status {wait_status}, something is left')
-
 
 def _with_own_files(container: Container) -> ContainerConfig:
     """With the mounts of /etc/hostname and of the termination log, unless the caller has mounts there."""
     config, own = container.config, []
-    os.makedirs(container.directory, 0o700, exist_ok=True)
+    with suppress(FileExistsError):  # an earlier try to start it came this far
+        os.mkdir(container.directory, 0o700)
     if config.hostname:
         _create(container.hostname_file, 0o644, config.hostname + '\n')
         own.append(Mount(container.hostname_file, '/etc/hostname'))

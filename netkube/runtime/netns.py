@@ -24,8 +24,7 @@ def path_of(name: str) -> str:
 
 def create(name: str, sysctls: Mapping[str, str]) -> None:
     """A namespace of this name with ``lo`` up. FileExistsError when the name is taken."""
-    os.makedirs(DIRECTORY, exist_ok=True)
-    os.close(os.open(path_of(name), os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
+    _create_file(path_of(name))
     own = os.open('/proc/self/ns/net', os.O_RDONLY | os.O_CLOEXEC)
     try:
         linux.unshare(linux.CLONE_NEWNET)
@@ -40,6 +39,15 @@ def create(name: str, sysctls: Mapping[str, str]) -> None:
         os.close(own)
 
 
+def _create_file(path: str) -> None:
+    flags = os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        os.close(os.open(path, flags, 0o444))
+    except FileNotFoundError:
+        os.makedirs(DIRECTORY, exist_ok=True)
+        os.close(os.open(path, flags, 0o444))
+
+
 def delete(name: str) -> None:
     """Unpins it; it ends with the last process in it. One that is gone already is no error."""
     try:
@@ -47,8 +55,10 @@ def delete(name: str) -> None:
     except OSError as error:
         if error.errno not in (linux.EINVAL, linux.ENOENT):  # EINVAL: the file is there, but nothing mounted on it
             raise
-    if os.path.exists(path_of(name)):
+    try:
         os.unlink(path_of(name))
+    except FileNotFoundError:
+        return
 
 
 def write_sysctls(sysctls: Mapping[str, str]) -> None:
