@@ -32,6 +32,7 @@ class NamespaceMaker:
 
     def __init__(self) -> None:
         self._own = Namespaces(_open('ipc'), _open('uts'))
+        self._sysctls = netns.Sysctls()
 
     def make(self, config: SandboxConfig) -> Namespaces:
         """With its network namespace, if that is its own. Nothing is left when the kernel refuses (OSError)."""
@@ -41,9 +42,9 @@ class NamespaceMaker:
             if config.hostname:
                 linux.sethostname(config.hostname)
             if wanted.network == POD:
-                netns.create(config.netns, config.sysctls)
+                netns.create(config.netns, config.sysctls, self._sysctls)
             else:
-                netns.write_sysctls(config.sysctls)
+                self._sysctls.write(config.sysctls)
             return Namespaces(_open('ipc') if wanted.ipc == POD else -1, _open('uts'))
         finally:
             linux.setns(self._own.ipc, linux.CLONE_NEWIPC)
