@@ -61,7 +61,7 @@ _IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP)  # by Python, and by 
 
 
 def allow_many_files() -> None:
-    """Five per container. What containers have is what we had: the nursery forks before this."""
+    """Five per container. The containers' own limit is what ours was, see Nursery."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import marshal
 import os
+import resource
 import signal
 import socket
 import struct
@@ -45,6 +46,7 @@ class Nursery:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._begin()
 
     def _begin(self) -> None:
@@ -53,6 +55,7 @@ class Nursery:
         gc.freeze()
         self.pid = os.fork()
         if self.pid == 0:
+            resource.setrlimit(resource.RLIMIT_NOFILE, self._files)
             _be_nursery(self.machine, theirs)
         theirs.close()
 
