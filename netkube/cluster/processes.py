@@ -106,8 +106,12 @@ def wait_end(entry: ProcessRecord, seconds: float) -> bool:
 
 def family(pid: int) -> list[int]:
     """The process, and those of its children that are in its session: the runtime's nursery, but no Pod's process."""
-    with open(f'/proc/{pid}/task/{pid}/children') as children:
-        return [pid, *(child for child in map(int, children.read().split()) if _session(child) == pid)]
+    try:
+        with open(f'/proc/{pid}/task/{pid}/children') as file:
+            children = [int(child) for child in file.read().split()]
+    except FileNotFoundError:  # it has ended; or a kernel without CONFIG_PROC_CHILDREN
+        children = []
+    return [pid, *(child for child in children if _session(child) == pid)]
 
 
 def _session(pid: int) -> int:
