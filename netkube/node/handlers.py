@@ -13,7 +13,6 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -72,8 +71,7 @@ class Handlers(msgspec.Struct, frozen=True):
 
     async def _tcp(self, action: Mapping[str, Any], target: Target, timeout: float) -> None:
         host, port = action.get('host') or target.pod_ip, resolve_port(action['port'], target.container)
-        async with self._connection(host, port, None, timeout):
-            pass
+        (await self._dialled(host, port, timeout)).close()
 
     async def _http_get(self, action: Mapping[str, Any], target: Target, timeout: float) -> None:
         url = http_url(action, target)
@@ -151,26 +149,28 @@ class Handlers(msgspec.Struct, frozen=True):
 
     @asynccontextmanager
     async def _connection(self, host: str, port: int, tls: ssl.SSLContext | None, timeout: float | None):  # type: ignore[no-untyped-def]
-        """A connection from the Node to an address, or to a name that the machine can resolve."""
-        try:
-            async with asyncio.timeout(timeout):
-                address = await _resolve(host)
-                sock = await self._connect(address, port)
-        except TimeoutError:
-            raise HandlerFailed(f'dial tcp {_join(host, port)}: i/o timeout') from None
-        except OSError as error:
-            raise HandlerFailed(f'dial tcp {_join(host, port)}: {_words(error)}') from None
-        reader, writer = await _streams(sock, host, tls)
+        reader, writer = await _streams(await self._dialled(host, port, timeout), host, tls)
         try:
             yield reader, writer
         finally:
             writer.transport.abort()
 
+    async def _dialled(self, host: str, port: int, timeout: float | None) -> socket.socket:
+        """Connected from the Node to an address, or to a name that the machine can resolve."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._connect(await _resolve(host), port)
+        except TimeoutError:
+            raise HandlerFailed(f'dial tcp {_join(host, port)}: i/o timeout') from None
+        except OSError as error:
+            raise HandlerFailed(f'dial tcp {_join(host, port)}: {_words(error)}') from None
+
     async def _connect(self, address: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ':' in address else socket.AF_INET
         sock = await self.dial(family)
         try:
-            await asyncio.get_running_loop().sock_connect(sock, (address, port))
+            if not _connects_at_once(sock, (address, port)):
+                await asyncio.get_running_loop().sock_connect(sock, (address, port))
         except BaseException:
             sock.close()
             raise
@@ -187,12 +187,33 @@ async def _streams(
         raise
 
 
+def _connects_at_once(sock: socket.socket, address: tuple[str, int]) -> bool:
+    """False: it still has to be waited for. OSError.
+
+    A Pod of this machine has answered by the time that connect() returns, for its link is a function call of the
+    kernel; a second connect() tells the outcome (inet_stream_connect), and nobody has to wait for the selector.
+    """
+    error = sock.connect_ex(address)
+    if error == errno.EINPROGRESS:
+        error = sock.connect_ex(address)
+    if error and error not in (errno.EINPROGRESS, errno.EALREADY):
+        raise OSError(error, os.strerror(error))
+    return not error
+
+
 async def _resolve(host: str) -> str:
+    if _is_address(host):
+        return host
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return str(found[0][4][0])
+
+
+def _is_address(host: str) -> bool:
     try:
-        return str(ip_address(host))
-    except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        return str(found[0][4][0])
+        socket.inet_pton(socket.AF_INET6 if ':' in host else socket.AF_INET, host)
+    except OSError:
+        return False
+    return True
 
 
 def _any_certificate() -> ssl.SSLContext:
