@@ -65,7 +65,7 @@ class Selector(msgspec.Struct, frozen=True):
     def matches(self, labels: Mapping[str, str] | None) -> bool:
         if self.nothing:
             return False
-        return all(requirement.matches(labels or {}) for requirement in self.requirements)
+        return all([requirement.matches(labels or {}) for requirement in self.requirements])
 
     @property
     def empty(self) -> bool:

@@ -39,11 +39,6 @@ encode = msgspec.json.Encoder().encode
 decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
 
-def copied(obj: Object) -> Object:
-    """A deep copy of a JSON value, six times as fast as copy.deepcopy."""
-    return msgspec.to_builtins(obj)  # type: ignore[no-any-return]
-
-
 def prefix(resource: Resource, namespace: str | None = '') -> str:
     """The prefix of the keys of a collection."""
     resource = STORED_AS.get(resource, resource)

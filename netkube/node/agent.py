@@ -35,7 +35,7 @@ from netkube.node.localeviction import LocalEviction
 from netkube.node.machine import read_machine_info
 from netkube.node.network import NodeNetwork
 from netkube.node.nodestatus import allocatable
-from netkube.node.plan import NO_IMAGE, Observed, Plan, StopContainer, is_past_deadline, plan_end, plan_pod
+from netkube.node.plan import NO_IMAGE, Observed, Plan, StopContainer, deadline_of, is_past_deadline, plan_end, plan_pod
 from netkube.node.podspec import is_ready, is_terminal, running_containers
 from netkube.node.record import PodRecord, PodRecords
 from netkube.node.references import references_of
@@ -82,7 +82,7 @@ class NodeAgent:
         self._sockets = NodeSockets(network.config.netns)
         self._controller = Controller('node', informers, self._sync, workers=WORKERS, expected=(CriError, OSError))
         informers[PODS].add_index(USES_INDEX, references_of)
-        self._controller.watch(PODS, self._keys_of_pod)
+        informers[PODS].subscribe(self._pod_changed)
         for resource in (CONFIGMAPS, SECRETS, SERVICEACCOUNTS):
             self._controller.watch(resource, self._keys_of_users(resource))
         self._services = informers[SERVICES]
@@ -144,8 +144,18 @@ class NodeAgent:
     def _is_ours(self, pod: Object) -> bool:
         return pod['spec'].get('nodeName') == self._config.node_name
 
-    def _keys_of_pod(self, pod: Object) -> Iterable[Key]:
-        return (key_of(pod),) if self._is_ours(pod) else ()
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is not None and self._is_echo(new):
+            return
+        for pod in (old, new):
+            if pod is not None and self._is_ours(pod):
+                self._controller.queue.add(key_of(pod))
+
+    def _is_echo(self, pod: Object) -> bool:
+        """Our own word comes back: nothing to look at, unless the Pod has ended by it and has to be cleaned up."""
+        record = self._records.find(pod['metadata']['uid'])
+        told = record is not None and record.written == pod['metadata']['resourceVersion']
+        return told and (is_deleting(pod) or not is_terminal(pod))
 
     def _keys_of_users(self, resource: Resource) -> Callable[[Object], Iterable[Key]]:
         """The Pods whose volumes or variables come from an object, or that have its tokens."""
@@ -235,7 +245,8 @@ class NodeAgent:
         await self._read_messages(record, pod)
         self._announce(record, pod, plan)
         await self._write_status(record, lambda pod: pod_status(pod, self._facts(record, plan.waiting), self._now()))
-        for when in (plan.look_again, *(token.renew for token in record.tokens.values())):
+        deadline = deadline_of(record.pod) if record.pod is not None else None  # the start may have been reported now
+        for when in (plan.look_again, deadline, *(token.renew for token in record.tokens.values())):
             if when is not None:
                 self._look_again(record, when)
 

@@ -192,8 +192,8 @@ class Sandboxes:
         resolver, _ = fitted(self._resolver(pod))
         os.makedirs(etc, exist_ok=True)
         hosts = node_hosts_file(pod, MACHINE_HOSTS) if is_on_node_network(pod) else None
-        (etc / 'hosts').write_text(hosts or hosts_file(pod, map(str, addresses), domain))
-        (etc / 'resolv.conf').write_text(str(resolver))
+        _write(f'{etc}/hosts', hosts or hosts_file(pod, map(str, addresses), domain))
+        _write(f'{etc}/resolv.conf', str(resolver))
         if payloads:
             await self._write_volumes(pod, payloads)
 
@@ -218,6 +218,11 @@ def _sandbox_config(pod: Object, netns: str, config: NodeConfig, addresses: tupl
         sysctls=sandbox_sysctls(pod, addresses),
         annotations={ADDRESSES_ANNOTATION: ','.join(map(str, addresses))},
     )
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, 'wb', buffering=0) as file:
+        file.write(text.encode())
 
 
 def _read_resolver(path: Path) -> ResolverConfig:
