@@ -75,6 +75,7 @@ class NodeAgent:
     ) -> None:
         self.registered = asyncio.Event()  # the Node exists and is ready
         self._client, self._runtime, self._network, self._config = client, runtime, network, config
+        self._host_ips = config.node_addresses
         self._recorder, self._now = recorder, now
         self._informers = informers
         self._records = PodRecords()
@@ -333,7 +334,7 @@ class NodeAgent:
         failure: Failure | None = None,
     ) -> Facts:
         return Facts(
-            host_ips=self._config.node_addresses,
+            host_ips=self._host_ips,
             pod_ips=tuple(map(str, record.addresses)) if record.sandbox else (),
             sandbox=record.sandbox,
             containers=record.all_containers(),

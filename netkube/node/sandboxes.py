@@ -72,6 +72,7 @@ class Sandboxes:
         self._runtime, self._network, self._config, self._now = runtime, network, config, now
         self.addresses = PodAddresses(config.plans)
         self.host_files = host_files
+        self._dns_vip = config.dns_vip
         self._machine_resolver = ResolverConfig()
 
     async def start(self) -> None:
@@ -178,8 +179,8 @@ class Sandboxes:
             raise SandboxFailed(f'Failed to create pod sandbox: network: {error}') from error
 
     def _resolver(self, pod: Object) -> ResolverConfig:
-        domain, dns_vip = self._config.cluster_domain, self._config.dns_vip
-        return resolver_config(pod, domain=domain, dns_vip=dns_vip, machine=self._machine_resolver)
+        domain = self._config.cluster_domain
+        return resolver_config(pod, domain=domain, dns_vip=self._dns_vip, machine=self._machine_resolver)
 
     def _etc(self, uid: str) -> Path:
         return self._config.pod_memory_dir(uid) / 'etc'

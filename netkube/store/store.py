@@ -120,10 +120,14 @@ class Store:
 
     def create(self, key: str, value: bytes, decoded: Any = None) -> Entry:
         """A new key, at ``self.revision + 1``. KeyExists."""
-        if self.get(key) is not None:
-            raise KeyExists(key)
+        self.check_free(key)
         self.check_alive()
         return self._write(key, value, decoded, None)
+
+    def check_free(self, key: str) -> None:
+        """KeyExists."""
+        if self.get(key) is not None:
+            raise KeyExists(key)
 
     def update(self, key: str, value: bytes, expected: int, decoded: Any = None) -> Entry:
         """Replace the value that is at revision ``expected``. Conflict."""
