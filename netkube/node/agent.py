@@ -47,7 +47,7 @@ from netkube.node.statuswriter import report_gone, write_status
 from netkube.node.terminationmessage import read_log_message, wants_log_message
 from netkube.node.tokens import TokenSource
 from netkube.runtime.client import RuntimeClient
-from netkube.runtime.cri import ContainerStatus, CriError
+from netkube.runtime.cri import EXITED, ContainerStatus, CriError
 
 log = logging.getLogger(__name__)
 
@@ -173,10 +173,13 @@ class NodeAgent:
             self._controller.queue.add(record.key)
 
     async def _follow_runtime(self, events: AsyncIterator[ContainerStatus]) -> None:
-        """RuntimeUnavailable when the runtime ends: without it there is no node."""
+        """RuntimeUnavailable when the runtime ends: without it there is no node.
+
+        That a container runs is no reason to look: it is also the answer to the sync that has started it.
+        """
         async for status in events:
             record = self._records.find(status.sandbox_id)
-            if record is not None and record.sandbox and record.see_container(status):
+            if record is not None and record.sandbox and record.see_container(status) and status.state == EXITED:
                 self._controller.queue.add(record.key)
 
     def _services_for(self, namespace: str) -> list[Object]:

@@ -183,7 +183,7 @@ class Sandboxes:
         return resolver_config(pod, domain=domain, dns_vip=self._dns_vip, machine=self._machine_resolver)
 
     def _etc(self, uid: str) -> Path:
-        return self._config.pod_memory_dir(uid) / 'etc'
+        return Path(self._config.memory_dir, uid, 'etc')
 
     async def _write_files(
         self, pod: Object, addresses: tuple[Address, ...], payloads: dict[str, Payload | None]
