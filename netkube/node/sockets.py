@@ -14,7 +14,7 @@ STOCK = 32  # made at a time: waking the thread costs more than a probe does
 class NodeSockets:
     """A socket lives in the namespace in which it was made, so a thread that lives in the Node's makes them."""
 
-    def __init__(self, netns: str) -> None:
+    def __init__(self, netns: str | None) -> None:
         self._thread = NamespaceThread(netns)
         self._stock: defaultdict[socket.AddressFamily, list[socket.socket]] = defaultdict(list)
         self._making = asyncio.Lock()
