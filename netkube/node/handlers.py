@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -25,6 +26,8 @@ from netkube.runtime.cri import CriError
 
 Dial = Callable[[socket.AddressFamily], Awaitable[socket.socket]]  # a non-blocking socket in the Node's namespace
 MAX_REDIRECTS = 10
+MAX_HEAD = 1 << 16  # bytes
+_ENDS_HEAD = re.compile(rb'\n\r?\n|\A(?!HTTP/)[^\n]*\n')  # an empty line; or a first one that is no HTTP
 USER_AGENT = 'kube-probe/1.37'
 UNIMPLEMENTED_HEALTH = 'error: this server does not implement the grpc health protocol (grpc.health.v1.Health)'
 EXEC_OUTPUT = 10 * 1024
@@ -103,14 +106,17 @@ class Handlers(msgspec.Struct, frozen=True):
 
     async def _fetch(self, url: str, headers: Mapping[str, str]) -> tuple[int, str]:
         """Status and Location; the body stays unread."""
-        parts = urlsplit(url)
-        tls = parts.scheme == 'https'
-        port = parts.port or (443 if tls else 80)
-        async with self._connection(parts.hostname or '', port, _any_certificate() if tls else None, None) as streams:
-            reader, writer = streams
-            writer.write(render_request(url, headers))
-            status, fields = await read_head(reader)
-            return status, fields.get('location', '')
+        parts, request = urlsplit(url), render_request(url, headers)
+        host, port = parts.hostname or '', parts.port or (443 if parts.scheme == 'https' else 80)
+        if parts.scheme == 'https':
+            async with self._connection(host, port, _any_certificate(), None) as (reader, writer):
+                writer.write(request)
+                status, fields = await read_head(reader)
+        else:
+            with closing(await self._dialled(host, port, None)) as sock:
+                await asyncio.get_running_loop().sock_sendall(sock, request)
+                status, fields = await read_head(await _received_head(sock))
+        return status, fields.get('location', '')
 
     async def _grpc(self, action: Mapping[str, Any], target: Target, timeout: float) -> None:
         from netkube.node.grpchealth import SERVING, STATUSES, UNIMPLEMENTED, GrpcStatus, check
@@ -254,6 +260,19 @@ def render_request(url: str, headers: Mapping[str, str]) -> bytes:
     lines = [f'GET {target} HTTP/1.1', f'Host: {headers.get("Host", parts.netloc)}']
     lines += [f'{name}: {value}' for name, value in headers.items() if name != 'Host']
     return ('\r\n'.join([*lines, 'Connection: close']) + '\r\n\r\n').encode('latin-1', 'replace')
+
+
+async def _received_head(sock: socket.socket) -> asyncio.StreamReader:
+    """As much of an answer as ``read_head`` needs; without a transport, which would cost more than the probe."""
+    reader, received = asyncio.StreamReader(), b''
+    while not _ENDS_HEAD.search(received) and len(received) < MAX_HEAD:
+        more = await asyncio.get_running_loop().sock_recv(sock, MAX_HEAD)
+        if not more:
+            break
+        received += more
+    reader.feed_data(received)
+    reader.feed_eof()
+    return reader
 
 
 async def read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
