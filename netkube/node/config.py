@@ -48,10 +48,10 @@ class NodeConfig(msgspec.Struct, frozen=True):
         return tuple(str(plan.node_pod_cidr) for plan in self.plans)
 
     def pod_dir(self, uid: str) -> Path:
-        return self.state_dir / 'pods' / uid
+        return Path(self.state_dir, 'pods', uid)
 
     def pod_memory_dir(self, uid: str) -> Path:
         return self.memory_dir / uid
 
     def log_file(self, uid: str, container: str, attempt: int) -> Path:
-        return self.state_dir / 'pods' / uid / 'logs' / container / f'{attempt}.log'
+        return Path(self.state_dir, 'pods', uid, 'logs', container, f'{attempt}.log')
