@@ -70,8 +70,9 @@ def strict_error(resource: Resource, faults: list[str]) -> ApiError:
 
 def _struct(struct: Struct, value: dict[str, Any], path: list[str]) -> Object:
     result: Object = {}
+    find = struct.fields.get
     for key, child in value.items():
-        field = struct.fields.get(key)
+        field = find(key)
         if field is None or child is None:
             continue
         if field.type.kind == 'string' and type(child) is str:  # most values are, and every write is decoded
@@ -80,15 +81,13 @@ def _struct(struct: Struct, value: dict[str, Any], path: list[str]) -> Object:
             path.append(key)
             decoded = _value(field.type, child, struct, path)
             path.pop()
-        if field.required or not _omitted(field, decoded):
+        if decoded or field.required or not _omitted(field, decoded):
             result[key] = decoded
     return result
 
 
 def _omitted(field: Field, value: Any) -> bool:
-    """omitempty: empty strings, lists and maps, and zeros of fields that are no pointers, are not kept."""
-    if value:
-        return False
+    """omitempty: an empty value is not kept if it is a list, a map, or the zero of a field that is no pointer."""
     kind = field.type.kind
     if kind in ('list', 'map'):
         return True
@@ -96,23 +95,21 @@ def _omitted(field: Field, value: Any) -> bool:
 
 
 def _value(type_: Type, value: Any, struct: Struct, path: list[str]) -> Any:
-    match type_.kind:
-        case 'struct':
-            return _struct(type_.struct, _of(dict, type_, value, struct, path), path)  # type: ignore[arg-type]
-        case 'list':
-            items = _of(list, type_, value, struct, path)
-            return [_element(type_.element, item, struct, path) for item in items] if type_.element else items
-        case 'map':
-            members = _of(dict, type_, value, struct, path)
-            return {key: _element(type_.element, item, struct, path) for key, item in members.items()}
-        case 'any':
-            return value
-    return _SCALARS[type_.kind](type_, value, struct, path)
+    kind, element = type_.kind, type_.element
+    if kind == 'struct':
+        return _struct(type_.struct, _of(dict, type_, value, struct, path), path)  # type: ignore[arg-type]
+    if kind == 'list':
+        items = _of(list, type_, value, struct, path)
+        return [_element(element, item, struct, path) for item in items] if element else items
+    if kind == 'map':
+        members = _of(dict, type_, value, struct, path)
+        return {key: _element(element, item, struct, path) for key, item in members.items()}
+    return value if kind == 'any' else _SCALARS[kind](type_, value, struct, path)
 
 
 def _element(type_: Type | None, value: Any, struct: Struct, path: list[str]) -> Any:
     """A null element is its type's zero value."""
-    if type_ is None:
+    if type_ is None or (type_.kind == 'string' and type(value) is str):
         return value
     if value is None:
         return {} if type_.kind in ('struct', 'map') else [] if type_.kind == 'list' else _ZEROS.get(type_.kind, '')

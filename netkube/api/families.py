@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -25,7 +25,8 @@ def socket_family(value: Address | Network) -> socket.AddressFamily:
 
 def host_network(address: Address) -> Network:
     """The network of this one address: a /32, or a /128."""
-    return ip_network(address)
+    kind = IPv4Network if address.version == 4 else IPv6Network
+    return kind((int(address), address.max_prefixlen))  # from an address it would go by its text, at ten times the cost
 
 
 def everywhere(value: Address | Network) -> Network:

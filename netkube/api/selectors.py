@@ -57,14 +57,20 @@ class Requirement(msgspec.Struct, frozen=True):
 
 
 class Selector(msgspec.Struct, frozen=True):
-    """All requirements must hold; ``nothing`` is the selector of an absent LabelSelector, which matches no object."""
+    """All requirements must hold; ``nothing`` is the selector of an absent LabelSelector, which matches no object.
+
+    ``exact`` is all of them as labels, if they are no more than that: a ReplicaSet asks this of each of its Pods.
+    """
 
     requirements: tuple[Requirement, ...] = ()
     nothing: bool = False
+    exact: frozenset[tuple[str, str]] | None = None
 
     def matches(self, labels: Mapping[str, str] | None) -> bool:
         if self.nothing:
             return False
+        if self.exact is not None:
+            return self.exact <= (labels or {}).items()
         return all(requirement.matches(labels or {}) for requirement in self.requirements)
 
     @property
@@ -82,15 +88,18 @@ NOTHING = Selector((), nothing=True)
 
 def from_labels(labels: Mapping[str, str] | None) -> Selector:
     """Exactly these labels (a Service's spec.selector, a nodeSelector); {} selects everything."""
-    return Selector(tuple(Requirement(key, '=', (value,)) for key, value in sorted((labels or {}).items())))
+    wanted = sorted((labels or {}).items())
+    return Selector(tuple(Requirement(key, '=', (value,)) for key, value in wanted), exact=frozenset(wanted))
 
 
 def from_label_selector(selector: Mapping[str, Any] | None) -> Selector:
     """A metav1.LabelSelector: None selects nothing, {} everything. ApiError when an operator is unknown."""
     if selector is None:
         return NOTHING
+    if not selector.get('matchExpressions'):
+        return from_labels(selector.get('matchLabels'))
     found = [Requirement(key, '=', (value,)) for key, value in sorted((selector.get('matchLabels') or {}).items())]
-    for expression in selector.get('matchExpressions') or ():
+    for expression in selector['matchExpressions']:
         operator = _OBJECT_OPERATORS.get(expression.get('operator', ''))
         if operator is None:
             raise bad_request(f'"{expression.get("operator", "")}" is not a valid label selector operator')

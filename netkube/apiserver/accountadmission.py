@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 
 from netkube.api.errors import forbidden
-from netkube.api.meta import Object
+from netkube.api.meta import Object, copy_object
 from netkube.api.resources import PODS, SERVICEACCOUNTS
 from netkube.apiserver.serviceaccounts import PROJECTED_SECONDS
-from netkube.apiserver.storage import Storage, copied
+from netkube.apiserver.storage import Storage
 
 VOLUME_PREFIX = 'kube-api-access-'
 MOUNT_PATH = '/var/run/secrets/kubernetes.io/serviceaccount'
@@ -41,7 +41,7 @@ def set_service_account(storage: Storage, pod: Object) -> None:
         mount_token(spec)
     secrets = (account or {}).get('imagePullSecrets')
     if secrets and not spec.get('imagePullSecrets'):
-        spec['imagePullSecrets'] = copied(secrets)
+        spec['imagePullSecrets'] = copy_object(secrets)
 
 
 def wants_token(pod: Object, account: Object) -> bool:
@@ -65,5 +65,5 @@ def mount_token(spec: Object) -> None:
             container['volumeMounts'] = [*mounts, {'name': name, 'readOnly': True, 'mountPath': MOUNT_PATH}]
             mounted = True
     if mounted and not existing:
-        projected = {'defaultMode': 0o644, 'sources': copied(SOURCES)}  # type: ignore[arg-type]
+        projected = {'defaultMode': 0o644, 'sources': copy_object({'of': SOURCES})['of']}
         spec['volumes'] = [*volumes, {'name': name, 'projected': projected}]

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from netkube.api.meta import Object, timestamp
+from netkube.api.meta import Object, copy_object, timestamp
 from netkube.api.resources import CLUSTERROLEBINDINGS, CLUSTERROLES, RBAC_GROUP, ROLES, Resource
 from netkube.apiserver.escalation import missing_rules
-from netkube.apiserver.storage import Storage, copied
+from netkube.apiserver.storage import Storage
 from netkube.apiserver.user import AUTHENTICATED, MASTERS, SERVICE_ACCOUNTS, UNAUTHENTICATED
 
 AUTOUPDATE = 'rbac.authorization.kubernetes.io/autoupdate'
@@ -252,7 +252,7 @@ def _rule(groups: str, resources: str, verbs: str, names: str = '') -> Object:
 
 def restored(stored: Object, wanted: Object) -> Object:
     """``stored`` with what it lacks of ``wanted``; itself when nothing is."""
-    result = copied(stored)
+    result = copy_object(stored)
     metadata = result['metadata']
     for field in ('labels', 'annotations'):
         metadata[field] = {**wanted['metadata'][field], **(metadata.get(field) or {})}

@@ -13,10 +13,10 @@ import msgspec
 from msgspec.structs import replace
 
 from netkube.api.errors import bad_request, conflict
-from netkube.api.meta import Object, parse_timestamp, timestamp
+from netkube.api.meta import Object, copy_object, parse_timestamp, timestamp
 from netkube.api.resources import NAMESPACES, PODS, Resource
 from netkube.apiserver import admission
-from netkube.apiserver.storage import Storage, copied
+from netkube.apiserver.storage import Storage
 from netkube.store.store import Entry
 
 ORPHAN, FOREGROUND = 'orphan', 'foregroundDeletion'  # the finalizers of the garbage collector
@@ -63,7 +63,7 @@ def delete(storage: Storage, resource: Resource, current: Entry, options: Delete
     obj = storage.object(current)
     admission.check_deletion(resource, obj['metadata']['name'])
     check_preconditions(resource, obj, options)
-    deletion = plan(resource, copied(obj), options, storage.now())
+    deletion = plan(resource, copy_object(obj), options, storage.now())
     if deletion.now:
         return storage.remove(resource, deletion.object, current, dry_run=options.dry_run), True
     return storage.replace(resource, deletion.object, current, dry_run=options.dry_run), False

@@ -7,11 +7,11 @@ again.
 from __future__ import annotations
 
 from netkube.api.errors import ApiError, forbidden
-from netkube.api.meta import Object, is_deleting, timestamp
+from netkube.api.meta import Object, copy_object, is_deleting, timestamp
 from netkube.api.resources import PODDISRUPTIONBUDGETS, PODS
 from netkube.api.selectors import from_label_selector
 from netkube.apiserver.delete import DeleteOptions, check_preconditions, delete
-from netkube.apiserver.storage import Storage, copied
+from netkube.apiserver.storage import Storage
 from netkube.store.store import Entry
 
 FINISHED = ('Succeeded', 'Failed', 'Pending')  # such a Pod is no loss
@@ -102,7 +102,7 @@ def _refusal(cause: str, retry_seconds: int = 0) -> ApiError:
 
 
 def _taken(budget: Object, pod_name: str, now: str) -> Object:
-    new = copied(budget)
+    new = copy_object(budget)
     status = new['status']
     status['disruptionsAllowed'] -= 1
     status.setdefault('disruptedPods', {})[pod_name] = now
@@ -111,7 +111,7 @@ def _taken(budget: Object, pod_name: str, now: str) -> Object:
 
 def _marked(storage: Storage, pod: Object) -> Object:
     """With the condition that says why it goes."""
-    new = copied(pod)
+    new = copy_object(pod)
     status = new.setdefault('status', {})
     others = [one for one in status.get('conditions') or () if one['type'] != 'DisruptionTarget']
     reason = {'reason': 'EvictionByEvictionAPI', 'message': 'Eviction API: evicting'}

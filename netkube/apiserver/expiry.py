@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
-from netkube.api.meta import Object, parse_timestamp
+from netkube.api.meta import Object, copy_object, parse_timestamp
 from netkube.api.resources import EVENTS
-from netkube.apiserver.storage import Storage, copied, prefix
+from netkube.apiserver.storage import Storage, prefix
 from netkube.store.store import Entry
 
 EVENT_LIFETIME = timedelta(hours=1)
@@ -29,7 +29,7 @@ async def remove_expired(storage: Storage) -> None:
     while batch := storage.store.by_age(prefix(EVENTS), after, BATCH):
         expired = list(_expired(storage, batch))
         for entry in expired:
-            storage.remove(EVENTS, copied(storage.object(entry)), entry)
+            storage.remove(EVENTS, copy_object(storage.object(entry)), entry)
         if not expired:
             return
         after = batch[-1].revision

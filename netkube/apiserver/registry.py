@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from netkube.api.conversion import to_stored
+from netkube.api.conversion import is_converted, to_stored
 from netkube.api.decode import decode, decode_definition
 from netkube.api.errors import bad_request, gone
 from netkube.api.meta import Object, utc_now
@@ -166,6 +166,8 @@ class Registry:
 
     async def update(self, resource: Resource, obj: Object, subresource: str = '') -> Object:
         resource = self.resolve(resource)
+        if subresource == 'status' and not is_converted(resource):  # the rest stays as it is stored
+            obj = {'metadata': obj['metadata'], 'status': obj.get('status')}
         entry = self.write(resource, decode_body(resource, obj, subresource), subresource)
         return self.storage.shown(resource, entry)
 

@@ -31,17 +31,12 @@ from netkube.apiserver.allocation import ServiceAllocator
 from netkube.apiserver.ipaddresses import IPAddresses
 from netkube.apiserver.rbac import RoleIndex
 from netkube.apiserver.served import Served
-from netkube.store.store import Entry, Store
+from netkube.store.store import Entry, KeyExists, Store
 
 MAX_OBJECT = 3 << 19  # bytes, etcd's --max-request-bytes
 
 encode = msgspec.json.Encoder().encode
 decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
-
-
-def copied(obj: Object) -> Object:
-    """A deep copy of a JSON value, six times as fast as copy.deepcopy."""
-    return msgspec.to_builtins(obj)  # type: ignore[no-any-return]
 
 
 def prefix(resource: Resource, namespace: str | None = '') -> str:
@@ -118,13 +113,15 @@ class Storage:
         """ApiError 409 when the name is taken."""
         metadata = obj['metadata']
         where = key(resource, metadata.get('namespace'), metadata['name'])
-        if self.store.get(where) is not None:
-            raise already_exists(resource, metadata['name'])
         obj = _in_stored_version(resource, obj)
-        if dry_run:
-            return Entry(where, 0, encode(obj), obj)
         kept = None if where.startswith(RARELY_READ) else obj
-        entry = self.store.create(where, _fitting(self._stamped(obj)), kept)
+        try:
+            if dry_run:
+                self.store.check_free(where)
+                return Entry(where, 0, encode(obj), obj)
+            entry = self.store.create(where, _fitting(self._stamped(obj)), kept)
+        except KeyExists:
+            raise already_exists(resource, metadata['name']) from None
         self._changed(resource, None, obj)
         return entry
 

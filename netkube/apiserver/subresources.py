@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from netkube.api.errors import FieldError, conflict, invalid
 from netkube.api.jsonpath import find_all
-from netkube.api.meta import Object, timestamp
+from netkube.api.meta import Object, copy_object, timestamp
 from netkube.api.resources import NAMESPACES, PODS, REPLICATIONCONTROLLERS, CustomResource, Resource
 from netkube.api.selectors import from_label_selector
 from netkube.apiserver.fieldmanager import Track, in_process
 from netkube.apiserver.serviceaccounts import TOKEN_REQUEST
-from netkube.apiserver.storage import Storage, copied
+from netkube.apiserver.storage import Storage
 from netkube.apiserver.update import check_version, store_update, update
 from netkube.store.store import Entry
 
@@ -68,7 +68,7 @@ def update_scale(
 ) -> Entry:
     """Set the replicas of the object the Scale names; the entry is the object's."""
     metadata = scale['metadata']
-    obj = copied(storage.shown(resource, storage.get(resource, metadata.get('namespace'), metadata['name'])))
+    obj = copy_object(storage.shown(resource, storage.get(resource, metadata.get('namespace'), metadata['name'])))
     replicas = (scale.get('spec') or {}).get('replicas', 0)
     if not isinstance(replicas, int) or replicas < 0:
         detail = f'Invalid value: {replicas}: must be greater than or equal to 0'
@@ -87,7 +87,7 @@ def bind(storage: Storage, binding: Object, *, dry_run: bool = False) -> Entry:
         error = FieldError('FieldValueRequired', 'target.name', 'Required value')
         raise invalid(BINDINGS, metadata['name'], [error])
     current = storage.get(PODS, metadata.get('namespace'), metadata['name'])
-    pod = copied(storage.object(current))
+    pod = copy_object(storage.object(current))
     _check_bindable(pod, metadata, node)
     pod['spec']['nodeName'] = node
     for field in ('annotations', 'labels'):
@@ -125,6 +125,6 @@ def finalize(storage: Storage, namespace: Object, *, dry_run: bool = False) -> E
     current = storage.get(NAMESPACES, None, name)
     old = storage.object(current)
     check_version(NAMESPACES, namespace, old)
-    new = copied(old)
+    new = copy_object(old)
     new['spec'] = {**new.get('spec', {}), 'finalizers': (namespace.get('spec') or {}).get('finalizers') or []}
     return store_update(storage, NAMESPACES, new, current, dry_run=dry_run)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from netkube.api.defaults import apply_defaults
 from netkube.api.errors import FieldError, conflict, invalid
-from netkube.api.meta import Object
+from netkube.api.meta import Object, copy_object
 from netkube.api.resources import (
     CUSTOMRESOURCEDEFINITIONS,
     ENDPOINTS,
@@ -27,7 +27,7 @@ from netkube.apiserver.authorization import authorize_creation
 from netkube.apiserver.create import create
 from netkube.apiserver.escalation import check_escalation
 from netkube.apiserver.fieldmanager import Track, in_process, in_process_status
-from netkube.apiserver.storage import Storage, copied
+from netkube.apiserver.storage import Storage
 from netkube.store.store import Entry
 
 CREATE_ON_UPDATE = (ENDPOINTS, EVENTS, LEASES, SERVICES, *RBAC_KINDS)
@@ -55,7 +55,7 @@ def update(
     check(resource, obj, old, validate_update)
     check_escalation(storage.roles, resource, obj, old)
     if resource is CUSTOMRESOURCEDEFINITIONS:
-        obj['status'] = copied(obj['status'])
+        obj['status'] = copy_object(obj['status'])
         definitions.accept(storage, obj)
     return store_update(storage, resource, obj, current, dry_run=dry_run)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 
@@ -78,6 +79,10 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; so there is nobody to tell
         sys.exit(141)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.exit(f'error: {error.strerror}{f": {error.filename}" if error.filename else ""}')
     except KeyboardInterrupt:
         sys.exit(130)
 

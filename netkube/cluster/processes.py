@@ -104,13 +104,37 @@ def wait_end(entry: ProcessRecord, seconds: float) -> bool:
     return not entry.alive
 
 
+def family(pid: int) -> list[int]:
+    """The process, and those of its children that are in its session: the runtime's nursery, but no Pod's process."""
+    try:
+        with open(f'/proc/{pid}/task/{pid}/children') as file:
+            children = [int(child) for child in file.read().split()]
+    except FileNotFoundError:  # it has ended; or a kernel without CONFIG_PROC_CHILDREN
+        children = []
+    return [pid, *(child for child in children if _session(child) == pid)]
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0  # it has ended
+
+
 def memory_kib(pid: int) -> int:
-    """Proportional set size, KiB: shared pages count by their share, so the sum over processes is true."""
-    with open(f'/proc/{pid}/smaps_rollup') as lines:
-        for line in lines:
-            if line.startswith('Pss:'):
-                return int(line.split()[1])
-    return 0
+    """Of the process and its family, the proportional set size in KiB.
+
+    Shared pages count by their share, so the sum over processes is true.
+    """
+    return sum(map(_proportional_kib, family(pid)))
+
+
+def _proportional_kib(pid: int) -> int:
+    try:
+        with open(f'/proc/{pid}/smaps_rollup') as lines:
+            return next(int(line.split()[1]) for line in lines if line.startswith('Pss:'))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # it has ended
 
 
 def _file(config: ClusterConfig, role: str) -> Path:

@@ -22,9 +22,12 @@ from netkube.client.controller import Controller
 from netkube.client.customresources import CustomResources
 from netkube.client.events import EventRecorder
 from netkube.client.informer import Informer, Informers
+from netkube.controllers.pace import Pace
 
 COLLECTED = tuple(resource for resource in STORED if resource != EVENTS)  # upstream ignores Events, too
 FOREGROUND, ORPHAN = 'foregroundDeletion', 'orphan'
+
+REST_SECONDS = 0.0002  # for each dependent that was looked at
 
 Node = tuple[Resource, str]  # one object of the graph: its resource and uid
 
@@ -78,6 +81,7 @@ class GarbageCollector:
         self._client = informers.client
         self._all = informers
         self._informers: dict[Resource, Informer] = {}
+        self._pace = Pace(REST_SECONDS)
         self._controller = Controller('garbagecollector', informers, self._sync, workers=10)
         for resource in COLLECTED:
             self._informers[resource] = self._indexed(resource)
@@ -148,6 +152,9 @@ class GarbageCollector:
         if resource not in self._informers:
             return
         found = self._informers[resource].by_index('uid', uid)
+        if found and (rest := self._pace.rests(node)):
+            self._controller.queue.add_after(node, rest)
+            return
         obj = await self._read_live(resource, found[0]) if found else None
         if obj is None:
             return
@@ -213,7 +220,9 @@ class GarbageCollector:
         uid = owner['metadata']['uid']
         dependents = list(self._dependents(uid))
         blocking = [(kind, obj) for kind, obj in dependents if blocks(obj, uid)]
-        if not blocking:
+        if blocking:
+            self._pace.worked((resource, uid), len(dependents))
+        else:
             await self._remove_finalizer(resource, owner, FOREGROUND)
         for kind, obj in dependents:
             if not is_deleting(obj):

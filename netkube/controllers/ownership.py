@@ -50,6 +50,8 @@ class Claimer:
     async def claim(self, owner: Object, selector: Selector, candidates: Iterable[Object]) -> list[Object]:
         """What ``owner`` owns afterwards; Conflict when the owner itself was replaced or is going."""
         claims = plan_claims(owner, selector, candidates)
+        if not claims.adopt and not claims.release:
+            return list(claims.owned)
         if claims.adopt:
             await self._ensure_may_adopt(owner)
         adopted, _ = await asyncio.gather(

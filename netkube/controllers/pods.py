@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from netkube.api.meta import Object, controller_of, is_deleting, parse_timestamp
+from netkube.api.meta import Object, controller_of, parse_timestamp
 
 TERMINAL_PHASES = ('Succeeded', 'Failed')
 
@@ -25,11 +25,11 @@ def is_terminal(pod: Object) -> bool:
 
 def is_active(pod: Object) -> bool:
     """It runs or will run: what counts against ``replicas``."""
-    return not is_deleting(pod) and not is_terminal(pod)
+    return 'deletionTimestamp' not in pod['metadata'] and not is_terminal(pod)
 
 
 def is_terminating(pod: Object) -> bool:
-    return is_deleting(pod) and not is_terminal(pod)
+    return 'deletionTimestamp' in pod['metadata'] and not is_terminal(pod)
 
 
 def find_condition(pod: Object, type: str) -> Object | None:

@@ -60,8 +60,9 @@ class PodCounts(msgspec.Struct, frozen=True):
 def count_pods(replica_set: Object, active: Sequence[Object], terminating: int, now: datetime) -> PodCounts:
     spec = replica_set['spec']
     template_labels = ((spec['template'].get('metadata') or {}).get('labels') or {}).items()
-    labeled = sum(template_labels <= (pod['metadata'].get('labels') or {}).items() for pod in active)
-    waits = [available_in(pod, spec.get('minReadySeconds', 0), now) for pod in active if is_ready(pod)]
+    labeled = len([pod for pod in active if template_labels <= (pod['metadata'].get('labels') or {}).items()])
+    min_ready, ready = spec.get('minReadySeconds', 0), [pod for pod in active if is_ready(pod)]
+    waits = [available_in(pod, min_ready, now) for pod in ready] if min_ready else [0] * len(ready)
     next_available_in = min((seconds for seconds in waits if seconds), default=None)
     return PodCounts(len(active), labeled, len(waits), waits.count(0), terminating, next_available_in)
 
@@ -164,7 +165,7 @@ class ReplicaSetController:
         selector = from_label_selector(replica_set['spec']['selector'])
         pods = self._expectations.without_deleted(key, self._candidates(replica_set))
         active = await self._claimer.claim(replica_set, selector, filter(is_active, pods))
-        terminating = sum(is_terminating(pod) and _owned(replica_set, selector, pod) for pod in pods)
+        terminating = len([pod for pod in pods if is_terminating(pod) and _owned(replica_set, selector, pod)])
         error, failure = None, None
         if not is_deleting(replica_set) and self._expectations.satisfied(key):
             error, failure = await self._replicate(key, replica_set, active)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from netkube.api.families import Address, host_network, socket_family
+from netkube.api.families import Address, socket_family
 from netkube.network.netlink import NLM_F_CREATE, NLM_F_REPLACE, Message, attribute
 
 RTM_NEWADDR = 20
@@ -23,7 +23,7 @@ def ensure_address(index: int, address: Address, peer: Address | None = None) ->
     return Message(
         RTM_NEWADDR,
         NLM_F_CREATE | NLM_F_REPLACE,
-        IFADDRMSG.pack(socket_family(address), host_network(address).prefixlen, IFA_F_NODAD, 0, index)
+        IFADDRMSG.pack(socket_family(address), address.max_prefixlen, IFA_F_NODAD, 0, index)
         + attribute(IFA_LOCAL, address.packed)
         + attribute(IFA_ADDRESS, (peer or address).packed),
         f'add address {address} to link {index}',

@@ -10,6 +10,7 @@ References: rtnetlink(7), linux/netlink.h, linux/rtnetlink.h.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
 import struct
@@ -26,6 +27,7 @@ NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200  # in an answer
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLMSGERR_ATTR_MSG = 1
+SIOCGIFINDEX, IFREQ = 0x8933, struct.Struct('16si20x')  # netdevice(7)
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
 
 HEADER = struct.Struct('=IHHII')  # length, type, flags, sequence, port
@@ -95,19 +97,32 @@ class Netlink:
         """
         if not messages:
             return
-        first = self._send(messages, NLM_F_ACK)
+        *others, last = messages
+        first = self._send((*others, msgspec.structs.replace(last, flags=last.flags | NLM_F_ACK)), 0)
         failures = [
             failure
-            for sequence, kind, flags, payload in self._receive(len(messages))
-            if kind == NLMSG_ERROR and (failure := failure_of(messages[sequence - first], flags, payload))
+            for sequence, flags, payload in self._receive_errors(first + len(others))
+            if (failure := failure_of(messages[sequence - first], flags, payload))
         ]
         if failures:
             raise failures[0]
 
+    def _receive_errors(self, last: int) -> Iterator[tuple[int, int, bytes]]:
+        """Until the answer to the message of this number. One that succeeds is not answered, unless it asks for it."""
+        sequence = 0
+        while sequence != last:
+            for sequence, _, flags, payload in self._parse(self._socket.recv(RECEIVE_SIZE)):
+                yield sequence, flags, payload
+
+    def index_of(self, link: str) -> int:
+        """Of a link in the socket's namespace, at a hundredth of the cost of asking for the link. OSError ENODEV."""
+        answer = fcntl.ioctl(self._socket, SIOCGIFINDEX, IFREQ.pack(link.encode(), 0))
+        return int(IFREQ.unpack(answer)[1])
+
     def get(self, message: Message) -> bytes | None:
         """The body of the one answer; None if the errno is one of ``message.already``: there is no such thing."""
         self._send((message,), 0)
-        ((_, kind, flags, payload),) = self._receive(1)
+        ((_, kind, flags, payload),) = self._parse(self._socket.recv(RECEIVE_SIZE))
         if kind != NLMSG_ERROR:
             return payload
         if failure := failure_of(message, flags, payload):
@@ -136,12 +151,6 @@ class Netlink:
         self._sequence += len(messages)
         self._socket.send(b''.join(_encode(m, flags, first + i) for i, m in enumerate(messages)))
         return first
-
-    def _receive(self, count: int) -> list[tuple[int, int, int, bytes]]:
-        answers: list[tuple[int, int, int, bytes]] = []
-        while len(answers) < count:
-            answers += self._parse(self._socket.recv(RECEIVE_SIZE))
-        return answers
 
     def _parse(self, data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
         offset = 0

@@ -17,19 +17,16 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from socket import if_nametoindex
 
 import msgspec
 
 from netkube.api.families import Address, host_network
 from netkube.network.addresses import ensure_address, mac_of
 from netkube.network.links import (
-    Link,
     Peer,
     add_veth,
     delete_link,
     find_pair,
-    get_link,
     isolate_port,
     set_master,
     set_up,
@@ -82,9 +79,8 @@ def ensure_port(node: Netlink, bridge: Bridge, port: Port) -> None:
         _undone_on_failure(node, bridge, port),
     ):
         _connect(node, bridge, port, pod, namespace)
-        eth0 = get_link(pod, POD_LINK)
-        node.request(*node_side(bridge, port, if_nametoindex(port.link)))
-        pod.request(*pod_side(eth0, bridge, port.addresses))
+        node.request(*node_side(bridge, port, node.index_of(port.link)))
+        pod.request(*pod_side(pod.index_of(POD_LINK), bridge, port.addresses))
 
 
 def forget_address(bridge: Bridge, address: Address) -> tuple[Message, Message]:
@@ -99,12 +95,13 @@ def node_side(bridge: Bridge, port: Port, index: int) -> list[Message]:
     return messages
 
 
-def pod_side(eth0: Link, bridge: Bridge, addresses: tuple[Address, ...]) -> list[Message]:
-    messages = [set_up('lo'), without_ipv6_addresses(POD_LINK), set_up(POD_LINK)]
+def pod_side(eth0: int, bridge: Bridge, addresses: tuple[Address, ...]) -> list[Message]:
+    """``lo`` is up since the namespace was made."""
+    messages = [without_ipv6_addresses(POD_LINK), set_up(POD_LINK)]
     for address, gateway in zip(addresses, bridge.gateways, strict=True):
-        messages.append(ensure_address(eth0.index, address))
-        messages.append(ensure_neighbour(eth0.index, gateway, bridge.mac))
-        messages.append(ensure_default_route(eth0.index, gateway))
+        messages.append(ensure_address(eth0, address))
+        messages.append(ensure_neighbour(eth0, gateway, bridge.mac))
+        messages.append(ensure_default_route(eth0, gateway))
     return messages
 
 

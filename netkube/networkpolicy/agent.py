@@ -129,12 +129,17 @@ class NetworkPolicyAgent:
             if await self._needs_reset(names):
                 failures = await self._timed_reset(names - {RESET, CHECK})
             else:
-                failures = await self._thread.run(self._table.change, self._changes(names - {CHECK}))
+                failures = await self._change(self._changes(names - {CHECK}))
             refused = {(NETWORKPOLICIES.plural, key): message for key, message in failures.items()}
         except NftError as error:
             refused = {RESET: first_line(error)}
         self._settle(names, refused)
         self._release(waiting, refused.get(RESET, ''))
+
+    async def _change(self, changes: Changes) -> Failures:
+        if self._table.is_pure(changes):
+            return self._table.change(changes)
+        return await self._thread.run(self._table.change, changes)
 
     async def _needs_reset(self, names: set[Name]) -> bool:
         if RESET in names or not self.synced.is_set():

@@ -52,6 +52,10 @@ class Table:
         self._fixed: dict[str, int] = {}  # how many rules each fixed chain has
         self._handles: dict[str, tuple[int, ...]] = {}  # of the chains that have been seen as they should be
 
+    def is_pure(self, changes: Changes) -> bool:
+        """Without policies nothing of a change reaches the kernel: it need not be made in the thread."""
+        return not self._active and not self._model.policies and not changes.policies
+
     def change(self, changes: Changes) -> Failures:
         """Each policy wholly or not at all. NftError if the kernel takes nothing: then ``reset``."""
         self._change_pods(changes)

@@ -74,6 +74,7 @@ class Machinery(msgspec.Struct, frozen=True):
 class Actions:
     def __init__(self, machinery: Machinery) -> None:
         self._m = machinery
+        self._node_addresses = machinery.config.node_addresses
         self._seccomp = SeccompFilters(machinery.config.seccomp_profiles, machinery.config.seccomp_filters)
 
     async def carry_out(self, record: PodRecord, action: Action) -> None:
@@ -153,7 +154,7 @@ class Actions:
         assert record.pod is not None
         addresses = self._m.sandboxes.addresses_of(record.pod)
         config = self._m.config
-        return PodFacts(config.node_addresses, tuple(map(str, addresses)), config.node_name, self._m.allocatable)
+        return PodFacts(self._node_addresses, tuple(map(str, addresses)), config.node_name, self._m.allocatable)
 
     # starting
 

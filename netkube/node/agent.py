@@ -35,7 +35,7 @@ from netkube.node.localeviction import LocalEviction
 from netkube.node.machine import read_machine_info
 from netkube.node.network import NodeNetwork
 from netkube.node.nodestatus import allocatable
-from netkube.node.plan import NO_IMAGE, Observed, Plan, StopContainer, is_past_deadline, plan_end, plan_pod
+from netkube.node.plan import NO_IMAGE, Observed, Plan, StopContainer, deadline_of, is_past_deadline, plan_end, plan_pod
 from netkube.node.podspec import is_ready, is_terminal, running_containers
 from netkube.node.record import PodRecord, PodRecords
 from netkube.node.references import references_of
@@ -47,7 +47,7 @@ from netkube.node.statuswriter import report_gone, write_status
 from netkube.node.terminationmessage import read_log_message, wants_log_message
 from netkube.node.tokens import TokenSource
 from netkube.runtime.client import RuntimeClient
-from netkube.runtime.cri import ContainerStatus, CriError
+from netkube.runtime.cri import EXITED, ContainerStatus, CriError
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,7 @@ class NodeAgent:
     ) -> None:
         self.registered = asyncio.Event()  # the Node exists and is ready
         self._client, self._runtime, self._network, self._config = client, runtime, network, config
+        self._host_ips = config.node_addresses
         self._recorder, self._now = recorder, now
         self._informers = informers
         self._records = PodRecords()
@@ -82,7 +83,7 @@ class NodeAgent:
         self._sockets = NodeSockets(network.config.netns)
         self._controller = Controller('node', informers, self._sync, workers=WORKERS, expected=(CriError, OSError))
         informers[PODS].add_index(USES_INDEX, references_of)
-        self._controller.watch(PODS, self._keys_of_pod)
+        informers[PODS].subscribe(self._pod_changed)
         for resource in (CONFIGMAPS, SECRETS, SERVICEACCOUNTS):
             self._controller.watch(resource, self._keys_of_users(resource))
         self._services = informers[SERVICES]
@@ -144,8 +145,18 @@ class NodeAgent:
     def _is_ours(self, pod: Object) -> bool:
         return pod['spec'].get('nodeName') == self._config.node_name
 
-    def _keys_of_pod(self, pod: Object) -> Iterable[Key]:
-        return (key_of(pod),) if self._is_ours(pod) else ()
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is not None and self._is_echo(new):
+            return
+        for pod in (old, new):
+            if pod is not None and self._is_ours(pod):
+                self._controller.queue.add(key_of(pod))
+
+    def _is_echo(self, pod: Object) -> bool:
+        """Our own word comes back: nothing to look at, unless the Pod has ended by it and has to be cleaned up."""
+        record = self._records.find(pod['metadata']['uid'])
+        told = record is not None and record.written == pod['metadata']['resourceVersion']
+        return told and (is_deleting(pod) or not is_terminal(pod))
 
     def _keys_of_users(self, resource: Resource) -> Callable[[Object], Iterable[Key]]:
         """The Pods whose volumes or variables come from an object, or that have its tokens."""
@@ -162,10 +173,13 @@ class NodeAgent:
             self._controller.queue.add(record.key)
 
     async def _follow_runtime(self, events: AsyncIterator[ContainerStatus]) -> None:
-        """RuntimeUnavailable when the runtime ends: without it there is no node."""
+        """RuntimeUnavailable when the runtime ends: without it there is no node.
+
+        That a container runs is no reason to look: it is also the answer to the sync that has started it.
+        """
         async for status in events:
             record = self._records.find(status.sandbox_id)
-            if record is not None and record.sandbox and record.see_container(status):
+            if record is not None and record.sandbox and record.see_container(status) and status.state == EXITED:
                 self._controller.queue.add(record.key)
 
     def _services_for(self, namespace: str) -> list[Object]:
@@ -235,7 +249,8 @@ class NodeAgent:
         await self._read_messages(record, pod)
         self._announce(record, pod, plan)
         await self._write_status(record, lambda pod: pod_status(pod, self._facts(record, plan.waiting), self._now()))
-        for when in (plan.look_again, *(token.renew for token in record.tokens.values())):
+        deadline = deadline_of(record.pod) if record.pod is not None else None  # the start may have been reported now
+        for when in (plan.look_again, deadline, *(token.renew for token in record.tokens.values())):
             if when is not None:
                 self._look_again(record, when)
 
@@ -322,7 +337,7 @@ class NodeAgent:
         failure: Failure | None = None,
     ) -> Facts:
         return Facts(
-            host_ips=self._config.node_addresses,
+            host_ips=self._host_ips,
             pod_ips=tuple(map(str, record.addresses)) if record.sandbox else (),
             sandbox=record.sandbox,
             containers=record.all_containers(),

@@ -42,18 +42,26 @@ def write_payload(directory: Path, payload: Payload, now: datetime, *, group: in
     fresh = _make_fresh(root, now)
     try:
         for path, file in payload.items():
+            if '/' in path:
+                os.makedirs(os.path.dirname(f'{root}/{fresh}/{path}'), exist_ok=True)
             _write(f'{root}/{fresh}/{path}', file, group)
     except OSError:  # a full disk, which must not be filled with one try after the other
         shutil.rmtree(f'{root}/{fresh}', ignore_errors=True)
         raise
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f'{root}/{NEW_DATA}')
-    os.symlink(fresh, f'{root}/{NEW_DATA}')
-    os.rename(f'{root}/{NEW_DATA}', current)
+    _replace_link(fresh, current, f'{root}/{NEW_DATA}')
     _show(root, {path.partition('/')[0] for path in payload})
     if old:
         shutil.rmtree(f'{root}/{old}', ignore_errors=True)
     return True
+
+
+def _replace_link(target: str, link: str, beside: str) -> None:
+    try:
+        os.symlink(target, beside)
+    except FileExistsError:  # a daemon was killed here
+        os.unlink(beside)
+        os.symlink(target, beside)
+    os.rename(beside, link)
 
 
 def _make_fresh(root: str, now: datetime) -> str:
@@ -74,7 +82,6 @@ def _read(directory: str) -> dict[str, bytes]:
 
 def _write(path: str, file: File, group: int | None) -> None:
     """Nobody else may read it before it is theirs."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(descriptor, 'wb', buffering=0) as opened:
         opened.write(file.content)

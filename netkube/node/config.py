@@ -19,7 +19,7 @@ class NodeConfig(msgspec.Struct, frozen=True):
     memory_dir: Path  # a directory on a tmpfs: files of /etc, Secrets, emptyDirs of medium Memory
     netns_of: Callable[[str], str]  # Pod uid -> name of its network namespace
     max_pods: int = 2000
-    pod_pids_limit: int = 0  # the kubelet's podPidsLimit; 0 is none
+    pod_pids_limit: int = 0  # processes and threads of each container; 0 is as many as there is room for
     hide: tuple[str, ...] = ()  # paths of the machine that no container may see
     machine_resolv_conf: Path = msgspec.field(default=Path('/etc/resolv.conf'))
 
@@ -48,10 +48,10 @@ class NodeConfig(msgspec.Struct, frozen=True):
         return tuple(str(plan.node_pod_cidr) for plan in self.plans)
 
     def pod_dir(self, uid: str) -> Path:
-        return self.state_dir / 'pods' / uid
+        return Path(self.state_dir, 'pods', uid)
 
     def pod_memory_dir(self, uid: str) -> Path:
         return self.memory_dir / uid
 
     def log_file(self, uid: str, container: str, attempt: int) -> Path:
-        return self.state_dir / 'pods' / uid / 'logs' / container / f'{attempt}.log'
+        return Path(self.state_dir, 'pods', uid, 'logs', container, f'{attempt}.log')

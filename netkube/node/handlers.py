@@ -9,22 +9,25 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from ipaddress import ip_address
+from contextlib import asynccontextmanager, closing
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
 from netkube.api.meta import Object
+from netkube.node.patience import within
 from netkube.runtime.client import RuntimeClient
 from netkube.runtime.cri import CriError
 
 Dial = Callable[[socket.AddressFamily], Awaitable[socket.socket]]  # a non-blocking socket in the Node's namespace
 MAX_REDIRECTS = 10
+MAX_HEAD = 1 << 16  # bytes
+_ENDS_HEAD = re.compile(rb'\n\r?\n|\A(?!HTTP/)[^\n]*\n')  # an empty line; or a first one that is no HTTP
 USER_AGENT = 'kube-probe/1.37'
 UNIMPLEMENTED_HEALTH = 'error: this server does not implement the grpc health protocol (grpc.health.v1.Health)'
 EXEC_OUTPUT = 10 * 1024
@@ -71,13 +74,12 @@ class Handlers(msgspec.Struct, frozen=True):
 
     async def _tcp(self, action: Mapping[str, Any], target: Target, timeout: float) -> None:
         host, port = action.get('host') or target.pod_ip, resolve_port(action['port'], target.container)
-        async with self._connection(host, port, None, timeout):
-            pass
+        (await self._dialled(host, port, timeout)).close()
 
     async def _http_get(self, action: Mapping[str, Any], target: Target, timeout: float) -> None:
         url = http_url(action, target)
         try:
-            async with asyncio.timeout(timeout):
+            async with within(timeout):
                 status = await self._follow(url, request_headers(action))
         except TimeoutError:
             raise HandlerFailed(
@@ -104,14 +106,17 @@ class Handlers(msgspec.Struct, frozen=True):
 
     async def _fetch(self, url: str, headers: Mapping[str, str]) -> tuple[int, str]:
         """Status and Location; the body stays unread."""
-        parts = urlsplit(url)
-        tls = parts.scheme == 'https'
-        port = parts.port or (443 if tls else 80)
-        async with self._connection(parts.hostname or '', port, _any_certificate() if tls else None, None) as streams:
-            reader, writer = streams
-            writer.write(render_request(url, headers))
-            status, fields = await read_head(reader)
-            return status, fields.get('location', '')
+        parts, request = urlsplit(url), render_request(url, headers)
+        host, port = parts.hostname or '', parts.port or (443 if parts.scheme == 'https' else 80)
+        if parts.scheme == 'https':
+            async with self._connection(host, port, _any_certificate(), None) as (reader, writer):
+                writer.write(request)
+                status, fields = await read_head(reader)
+        else:
+            with closing(await self._dialled(host, port, None)) as sock:
+                await asyncio.get_running_loop().sock_sendall(sock, request)
+                status, fields = await read_head(await _received_head(sock))
+        return status, fields.get('location', '')
 
     async def _grpc(self, action: Mapping[str, Any], target: Target, timeout: float) -> None:
         from netkube.node.grpchealth import SERVING, STATUSES, UNIMPLEMENTED, GrpcStatus, check
@@ -121,9 +126,9 @@ class Handlers(msgspec.Struct, frozen=True):
         if context is not None:
             context.set_alpn_protocols(['h2'])
         try:
-            async with asyncio.timeout(timeout):
-                async with self._connection(target.pod_ip, action['port'], context, None) as (reader, writer):
-                    status = await check(reader, writer, address, scheme, action.get('service') or '')
+            connection = self._connection(target.pod_ip, action['port'], context, None)
+            async with within(timeout), connection as (reader, writer):
+                status = await check(reader, writer, address, scheme, action.get('service') or '')
         except TimeoutError:
             raise HandlerFailed(f'timeout: health rpc did not complete within {timeout:g}s') from None
         except HandlerFailed as error:
@@ -150,26 +155,28 @@ class Handlers(msgspec.Struct, frozen=True):
 
     @asynccontextmanager
     async def _connection(self, host: str, port: int, tls: ssl.SSLContext | None, timeout: float | None):  # type: ignore[no-untyped-def]
-        """A connection from the Node to an address, or to a name that the machine can resolve."""
-        try:
-            async with asyncio.timeout(timeout):
-                address = await _resolve(host)
-                sock = await self._connect(address, port)
-        except TimeoutError:
-            raise HandlerFailed(f'dial tcp {_join(host, port)}: i/o timeout') from None
-        except OSError as error:
-            raise HandlerFailed(f'dial tcp {_join(host, port)}: {_words(error)}') from None
-        reader, writer = await _streams(sock, host, tls)
+        reader, writer = await _streams(await self._dialled(host, port, timeout), host, tls)
         try:
             yield reader, writer
         finally:
             writer.transport.abort()
 
+    async def _dialled(self, host: str, port: int, timeout: float | None) -> socket.socket:
+        """Connected from the Node to an address, or to a name that the machine can resolve."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._connect(await _resolve(host), port)
+        except TimeoutError:
+            raise HandlerFailed(f'dial tcp {_join(host, port)}: i/o timeout') from None
+        except OSError as error:
+            raise HandlerFailed(f'dial tcp {_join(host, port)}: {_words(error)}') from None
+
     async def _connect(self, address: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ':' in address else socket.AF_INET
         sock = await self.dial(family)
         try:
-            await asyncio.get_running_loop().sock_connect(sock, (address, port))
+            if not _connects_at_once(sock, (address, port)):
+                await asyncio.get_running_loop().sock_connect(sock, (address, port))
         except BaseException:
             sock.close()
             raise
@@ -186,12 +193,33 @@ async def _streams(
         raise
 
 
+def _connects_at_once(sock: socket.socket, address: tuple[str, int]) -> bool:
+    """False: it still has to be waited for. OSError.
+
+    A Pod of this machine has answered by the time that connect() returns, for its link is a function call of the
+    kernel; a second connect() tells the outcome (inet_stream_connect), and nobody has to wait for the selector.
+    """
+    error = sock.connect_ex(address)
+    if error == errno.EINPROGRESS:
+        error = sock.connect_ex(address)
+    if error and error not in (errno.EINPROGRESS, errno.EALREADY):
+        raise OSError(error, os.strerror(error))
+    return not error
+
+
 async def _resolve(host: str) -> str:
+    if _is_address(host):
+        return host
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return str(found[0][4][0])
+
+
+def _is_address(host: str) -> bool:
     try:
-        return str(ip_address(host))
-    except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        return str(found[0][4][0])
+        socket.inet_pton(socket.AF_INET6 if ':' in host else socket.AF_INET, host)
+    except OSError:
+        return False
+    return True
 
 
 def _any_certificate() -> ssl.SSLContext:
@@ -232,6 +260,19 @@ def render_request(url: str, headers: Mapping[str, str]) -> bytes:
     lines = [f'GET {target} HTTP/1.1', f'Host: {headers.get("Host", parts.netloc)}']
     lines += [f'{name}: {value}' for name, value in headers.items() if name != 'Host']
     return ('\r\n'.join([*lines, 'Connection: close']) + '\r\n\r\n').encode('latin-1', 'replace')
+
+
+async def _received_head(sock: socket.socket) -> asyncio.StreamReader:
+    """As much of an answer as ``read_head`` needs; without a transport, which would cost more than the probe."""
+    reader, received = asyncio.StreamReader(), b''
+    while not _ENDS_HEAD.search(received) and len(received) < MAX_HEAD:
+        more = await asyncio.get_running_loop().sock_recv(sock, MAX_HEAD)
+        if not more:
+            break
+        received += more
+    reader.feed_data(received)
+    reader.feed_eof()
+    return reader
 
 
 async def read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:

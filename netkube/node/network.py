@@ -12,7 +12,6 @@ import hashlib
 from collections.abc import Collection
 from contextlib import closing
 from ipaddress import ip_address
-from socket import if_nametoindex
 
 import msgspec
 
@@ -268,7 +267,7 @@ class Plane:
         return self._bridge(number)
 
     def _bridge(self, number: int) -> Bridge:
-        return Bridge(if_nametoindex(bridge_name(number)), self._config.gateways)
+        return Bridge(self._opened().index_of(bridge_name(number)), self._config.gateways)
 
     def _opened(self) -> Netlink:
         """Opened by the first call in the thread: a socket belongs to the namespace in which it was made."""

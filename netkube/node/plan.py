@@ -98,7 +98,7 @@ def plan_pod(pod: Object, observed: Observed, now: datetime) -> Plan:
     """The way to a running Pod."""
     round = current_round(pod, observed.containers)
     if earlier := [c for c in _running(observed) if round_of(c) < round]:
-        return Plan(tuple(_restart_all(observed, earlier)), look_again=_deadline(pod))
+        return Plan(tuple(_restart_all(observed, earlier)), look_again=deadline_of(pod))
     ended, observed = observed.containers, of_round(observed, round)
     if not needs_to_run(pod, observed):
         return plan_end(observed, pod, _ended_at(pod, observed)) if _running(observed) else Plan()
@@ -112,7 +112,7 @@ def plan_pod(pod: Object, observed: Observed, now: datetime) -> Plan:
             actions.append(decision)
     if not observed.sandbox and any(isinstance(action, StartContainer) for action in actions):
         return Plan((CreateSandbox(),), waiting)
-    return Plan((*actions, *_outdated(pod, ended)), waiting, _earliest(waiting, _deadline(pod)))
+    return Plan((*actions, *_outdated(pod, ended)), waiting, _earliest(waiting, deadline_of(pod)))
 
 
 class Before(msgspec.Struct, frozen=True):
@@ -180,7 +180,7 @@ def needs_to_run(pod: Object, observed: Observed) -> bool:
 
 def is_past_deadline(pod: Object, now: datetime) -> bool:
     """``activeDeadlineSeconds`` have gone by."""
-    deadline = _deadline(pod)
+    deadline = deadline_of(pod)
     return deadline is not None and now >= deadline
 
 
@@ -300,7 +300,8 @@ def _outdated(pod: Object, containers: tuple[ContainerStatus, ...]) -> Iterator[
             yield RemoveContainer(old.id)
 
 
-def _deadline(pod: Object) -> datetime | None:
+def deadline_of(pod: Object) -> datetime | None:
+    """``activeDeadlineSeconds`` after the start that has been reported."""
     seconds = pod['spec'].get('activeDeadlineSeconds')
     start = (pod.get('status') or {}).get('startTime')
     if seconds is None or not start:

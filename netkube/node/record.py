@@ -38,6 +38,7 @@ class PodRecord(msgspec.Struct):
     limited: bool | None = None  # its use of the disk is; None is not known yet
     failure: Failure | None = None  # why the Node gives it up
     emptied: bool = False  # it has ended, and its volumes are gone
+    written: str = ''  # the resourceVersion of the last status that was written of a Pod as it was looked at
     gone: bool = False  # all of it has been removed and the API told; the informer may not know yet
     _ended: dict[str, asyncio.Event] = msgspec.field(default_factory=dict)
 

@@ -72,6 +72,7 @@ class Sandboxes:
         self._runtime, self._network, self._config, self._now = runtime, network, config, now
         self.addresses = PodAddresses(config.plans)
         self.host_files = host_files
+        self._dns_vip = config.dns_vip
         self._machine_resolver = ResolverConfig()
 
     async def start(self) -> None:
@@ -178,11 +179,11 @@ class Sandboxes:
             raise SandboxFailed(f'Failed to create pod sandbox: network: {error}') from error
 
     def _resolver(self, pod: Object) -> ResolverConfig:
-        domain, dns_vip = self._config.cluster_domain, self._config.dns_vip
-        return resolver_config(pod, domain=domain, dns_vip=dns_vip, machine=self._machine_resolver)
+        domain = self._config.cluster_domain
+        return resolver_config(pod, domain=domain, dns_vip=self._dns_vip, machine=self._machine_resolver)
 
     def _etc(self, uid: str) -> Path:
-        return self._config.pod_memory_dir(uid) / 'etc'
+        return Path(self._config.memory_dir, uid, 'etc')
 
     async def _write_files(
         self, pod: Object, addresses: tuple[Address, ...], payloads: dict[str, Payload | None]
@@ -192,8 +193,8 @@ class Sandboxes:
         resolver, _ = fitted(self._resolver(pod))
         os.makedirs(etc, exist_ok=True)
         hosts = node_hosts_file(pod, MACHINE_HOSTS) if is_on_node_network(pod) else None
-        (etc / 'hosts').write_text(hosts or hosts_file(pod, map(str, addresses), domain))
-        (etc / 'resolv.conf').write_text(str(resolver))
+        _write(f'{etc}/hosts', hosts or hosts_file(pod, map(str, addresses), domain))
+        _write(f'{etc}/resolv.conf', str(resolver))
         if payloads:
             await self._write_volumes(pod, payloads)
 
@@ -218,6 +219,11 @@ def _sandbox_config(pod: Object, netns: str, config: NodeConfig, addresses: tupl
         sysctls=sandbox_sysctls(pod, addresses),
         annotations={ADDRESSES_ANNOTATION: ','.join(map(str, addresses))},
     )
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, 'wb', buffering=0) as file:
+        file.write(text.encode())
 
 
 def _read_resolver(path: Path) -> ResolverConfig:

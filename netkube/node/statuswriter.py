@@ -13,18 +13,21 @@ from netkube.node.record import PodRecord
 
 async def write_status(client: Client, record: PodRecord, make: Callable[[Object], Object]) -> None:
     """``make`` computes the status from the newest Pod, again after each Conflict. A Pod that has gone needs none."""
+    conflict = False
     while record.pod is not None:
         status = make(record.pod)
         if status == record.pod.get('status'):
             return
         try:
             record.pod = await client.update(PODS, {**record.pod, 'status': status}, 'status')
+            record.written = '' if conflict else record.pod['metadata']['resourceVersion']
             return
         except ApiError as error:
             if error.code == 404:
                 return
             if error.code != 409:
                 raise
+        conflict = True
         newest = await client.get(PODS, *record.key)
         if newest['metadata']['uid'] != record.uid:
             return

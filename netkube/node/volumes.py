@@ -50,7 +50,7 @@ class VolumeRoots(msgspec.Struct, frozen=True):
             return Path(volume['hostPath']['path'])
         in_memory = source in IN_MEMORY or (volume.get('emptyDir') or {}).get('medium') == MEMORY
         root = self.memory if in_memory else self.disk
-        return root / 'volumes' / f'kubernetes.io~{PLUGINS[source]}' / volume['name']
+        return Path(root, 'volumes', f'kubernetes.io~{PLUGINS[source]}', volume['name'])
 
 
 class VolumeContext(msgspec.Struct, frozen=True):

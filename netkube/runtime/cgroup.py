@@ -30,6 +30,10 @@ def create(*parts: str) -> str:
     if not path:
         return ''
     try:
+        os.mkdir(path)
+    except FileExistsError:
+        return path
+    except FileNotFoundError:
         os.makedirs(path, exist_ok=True)
     except OSError:  # read-only or not ours (EROFS, EACCES): work without
         return ''
@@ -74,7 +78,7 @@ def create_below(parent: str, name: str) -> str:
 
 def kill(path: str) -> None:
     """SIGKILL to every process in the cgroup and below; a cgroup that is gone has none."""
-    if not path or not os.path.exists(path):
+    if not path:
         return
     try:
         write(f'{path}/cgroup.kill', '1')
@@ -104,10 +108,15 @@ def kill_process(process: int) -> None:
 
 def remove(path: str) -> None:
     """Removes the cgroup and all below. OSError EBUSY while a process lives in it."""
-    if not path or not os.path.exists(path):
+    if not path:
         return
-    for directory, _, _ in os.walk(path, topdown=False):
-        os.rmdir(directory)
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return
+    except OSError:  # there are others below it; or EBUSY, which comes again
+        for directory, _, _ in os.walk(path, topdown=False):
+            os.rmdir(directory)
 
 
 def dissolve(path: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any
+
+import msgspec
 
 from netkube.runtime.cri import (
     ContainerConfig,
@@ -161,12 +162,12 @@ class RuntimeClient:
     def _send(self, message: Record) -> None:
         if self._writer is None or self._writer.is_closing():
             raise self._gone()
-        self._writer.write(json.dumps(message).encode() + b'\n')
+        self._writer.write(msgspec.json.encode(message) + b'\n')
 
     async def _receive(self, reader: asyncio.StreamReader) -> None:
         try:
             while line := await reader.readline():
-                self._take(json.loads(line))
+                self._take(msgspec.json.decode(line))
         except ConnectionError:
             pass  # the same as its end
         self._lose()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from typing import NamedTuple
 
-from netkube.runtime import cgroup, cri, linux
+from netkube.runtime import cgroup, cri
 from netkube.runtime.cri import ContainerConfig, ContainerStatus
 from netkube.runtime.gate import Gate
 from netkube.runtime.limits import Confinement
 from netkube.runtime.logs import LogFile, LogStream
-from netkube.runtime.lookup import CommandError
-from netkube.runtime.process import Setup, StageError, environment, execute, run_stages, use_streams
 
 START_ERROR_CODE = 128
 _MESSAGE_BYTES = 4096
@@ -127,19 +124,3 @@ class Container:
         """To its first process; it is our child, so its number cannot be another's before we have reaped it."""
         if self.pid:
             os.kill(self.pid, number)
-
-
-def be_init(setup: Setup, streams: tuple[int, int, int]) -> None:
-    """As ``be_container``. The kernel reaps its children: an ignored SIGCHLD, which exec keeps, asks for that."""
-    linux.ignore_signal(signal.SIGCHLD)
-    be_container(setup, streams)
-
-
-def be_container(setup: Setup, streams: tuple[int, int, int]) -> None:
-    """In the child: becomes the container's program, or says on the channel why not."""
-    try:
-        use_streams(*streams)
-        run_stages(setup)
-        execute(setup.config.argv, environment(setup.config, setup.user.home))
-    except (StageError, CommandError) as error:
-        setup.channel.send(str(error).encode())

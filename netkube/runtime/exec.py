@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
-import socket
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from netkube.runtime import credentials, linux, lookup
-from netkube.runtime.cri import ContainerConfig
+from netkube.runtime import credentials, limits, linux, lookup
+from netkube.runtime.cri import ContainerConfig, Record, container_config
 from netkube.runtime.devices import DeviceControl
-from netkube.runtime.limits import Confinement
-from netkube.runtime.process import close_descriptors, enter_directory, environment, execute, own_streams, use_streams
+from netkube.runtime.process import (
+    Machine,
+    close_descriptors,
+    enter_directory,
+    environment,
+    execute,
+    own_streams,
+    use_streams,
+)
 from netkube.runtime.terminal import hand_over, open_terminal
 
 _NAMESPACES = (
@@ -25,30 +33,41 @@ class Command(NamedTuple):
 
 
 def be_command(
+    machine: Machine, fds: Sequence[int], config: Record, groups: tuple[str, ...], argv: tuple[str, ...], tty: bool
+) -> Callable[[], None]:
+    """To be called in the child, which becomes the command.
+
+    It ends with a shell's code, and runc's words on stderr, if it cannot. What fails before that is said on the
+    channel, the first of ``fds``; the second one is a pidfd of the container's process.
+    """
+    channel, pidfd, *streams = fds
+    asked = container_config(config)
+    rights = credentials.plan_rights(asked, machine.capabilities)
+    command = Command(argv, tty, (streams[0], streams[1], streams[2]))
+    return partial(_become, asked, groups, machine.devices, rights, pidfd, command, channel)
+
+
+def _become(
     config: ContainerConfig,
-    confinement: Confinement,
+    groups: tuple[str, ...],
     devices: DeviceControl,
     rights: credentials.Rights,
     pidfd: int,
     command: Command,
-    channel: socket.socket,
+    channel: int,
 ) -> None:
-    """In the child: becomes the command; ends with a shell's code, and runc's words on stderr, if it cannot.
-
-    What fails before that is said on the channel.
-    """
     try:
-        confinement.join()
+        limits.join(groups)
         if config.privileged:
             devices.leave()
         program = credentials.read_filter(config)
         linux.setns(pidfd, _NAMESPACES)
         if not command.tty:
             use_streams(*command.streams)
-        close_descriptors({channel.fileno()})
+        close_descriptors({channel})
         home = _take_place(config, rights, program, command, channel)
     except OSError as error:
-        channel.send(f'exec failed: {lookup.in_words(error)}'.encode())
+        os.write(channel, f'exec failed: {lookup.in_words(error)}'.encode())
         os._exit(126)
     try:
         execute(command.argv, ({'TERM': 'xterm'} if command.tty else {}) | environment(config, home))
@@ -58,7 +77,7 @@ def be_command(
 
 
 def _take_place(
-    config: ContainerConfig, rights: credentials.Rights, program: bytes, command: Command, channel: socket.socket
+    config: ContainerConfig, rights: credentials.Rights, program: bytes, command: Command, channel: int
 ) -> str:
     """Directory, streams and user; returns the user's home directory."""
     enter_directory(config.working_dir)

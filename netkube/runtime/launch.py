@@ -5,32 +5,26 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import NamedTuple
 
 from netkube.runtime import cgroup, descriptors
 from netkube.runtime.attachment import Attachment, Tap
-from netkube.runtime.container import Container, Exit, be_container, be_init, exit_of
-from netkube.runtime.credentials import plan_rights
-from netkube.runtime.cri import ContainerConfig, ContainerStatus, CriError, Mount
-from netkube.runtime.devices import DeviceControl
-from netkube.runtime.exec import Command, be_command
+from netkube.runtime.container import Container, Exit, exit_of
+from netkube.runtime.cri import NODE, ContainerConfig, ContainerStatus, CriError, Mount, record_of
+from netkube.runtime.exec import Command
 from netkube.runtime.execution import Execution
-from netkube.runtime.fork import Forker
-from netkube.runtime.kernelfs import CGROUP, FILE_SYSTEMS, find_protection
-from netkube.runtime.linux import permitted_capabilities
 from netkube.runtime.logs import LogFile, LogStream
 from netkube.runtime.loop import Loop
 from netkube.runtime.mounts import MachineMounts
 from netkube.runtime.namespaces import SharedMemory
+from netkube.runtime.netns import path_of
+from netkube.runtime.nursery import Birth, Nursery
 from netkube.runtime.population import when_empty
-from netkube.runtime.process import Machine, Setup
 from netkube.runtime.sandbox import INIT_NAME, Sandbox
 from netkube.runtime.terminal import TTY
-from netkube.runtime.trees import spawn_removal
-from netkube.runtime.words import say
 
 _WORD_BYTES = 4096
 
@@ -58,35 +52,17 @@ class Run(NamedTuple):
 
 
 class Launcher:
-    """``rootfs`` is a directory to mount roots on; ``cgroups`` tells whether containers have some."""
-
     def __init__(
-        self,
-        loop: Loop,
-        mounts: MachineMounts,
-        rootfs: str,
-        cgroups: bool,
-        devices: DeviceControl,
-        now: Callable[[], float] = time.time,
+        self, loop: Loop, nursery: Nursery, mounts: MachineMounts, now: Callable[[], float] = time.time
     ) -> None:
         self._loop = loop
+        self._nursery = nursery
         self._mounts = mounts
-        self._rootfs = rootfs
-        self._file_systems = (*FILE_SYSTEMS, CGROUP) if cgroups else FILE_SYSTEMS
-        self._protection = find_protection()
-        self._capabilities = permitted_capabilities()
-        self._devices = devices
         self._now = now
-        self._forker = Forker()
-        self.shared_memory = SharedMemory(rootfs)
+        self.devices = nursery.machine.devices.kind  # how the list of devices is enforced
+        self.shared_memory = SharedMemory(nursery.machine.rootfs)
         self._null = os.open('/dev/null', os.O_RDWR | os.O_CLOEXEC)
         self.on_change: Callable[[ContainerStatus], None] = lambda status: None
-
-    def _machine(self) -> Machine:
-        return Machine(
-            self._mounts.template(), self.shared_memory.namespace, self._rootfs, self._file_systems, self._protection,
-            self._capabilities, self._devices,
-        )  # fmt: skip
 
     def start(self, container: Container, pod: Sandbox) -> None:
         """Returns at once; ``container.begun`` opens when its program runs, or could not be started."""
@@ -98,13 +74,7 @@ class Launcher:
             undo.callback(channel.close)
             theirs.callback(word.close)
             pipes = Pipes(self._null, self._null, self._null) if config.tty else self._open_pipes(config, undo, theirs)
-            setup = Setup(
-                self._machine(), config, container.confinement, pod.config, pod.namespaces, container.directory, word
-            )
-            be = be_init if config.name == INIT_NAME else be_container
-            if config.privileged:
-                self._devices.free(container.cgroup_path)
-            container.pid = self._fork(container, pod, lambda: be(setup, pipes.theirs))
+            container.pid = self._bear(container, pod, config, (word.fileno(), *pipes.theirs))
             undo.pop_all()
         container.alive = True
         container.log = log
@@ -120,15 +90,31 @@ class Launcher:
         container.refusal = f'error during container init: joining the process ids: {words}'
         self._end_container(container, Exit(0, 0))
 
-    def _fork(self, container: Container, pod: Sandbox, child: Callable[[], None]) -> int:
+    def _bear(self, container: Container, pod: Sandbox, config: ContainerConfig, fds: Sequence[int]) -> int:
         """Into the pid namespace that the Pod asks for: a new one, that of its process 1, or ours."""
-        if container.first_is_all:
-            return self._forker.fork_first(container.cgroup_path, child)
-        if pod.init is None:
-            return self._forker.fork_here(container.cgroup_path, child)
-        pidfd = os.pidfd_open(pod.init.pid)
+        template = self._mounts.template()
+        layers = [(config.rootfs, True)] if config.rootfs else [tuple(layer) for layer in template.layers]
+        arguments = {
+            'config': record_of(config),
+            'groups': container.confinement.joined,
+            'layers': layers,
+            'netns': path_of(pod.config.netns) if pod.config.netns else '',
+            'shared_memory': '' if pod.config.namespaces.ipc == NODE else pod.config.id,
+            'directory': container.directory,
+        }
+        role = 'init' if config.name == INIT_NAME else 'container'
+        if config.privileged:
+            self._nursery.machine.devices.free(container.cgroup_path)
+        fds = (*fds, pod.namespaces.uts, pod.namespaces.ipc, template.namespace, self.shared_memory.namespace)
+        birth = Birth(role, arguments, fds, container.cgroup_path, first=container.first_is_all)
+        if container.first_is_all or pod.init is None:
+            return self._nursery.bear(birth)
+        return self._bear_beside(pod.init.pid, birth)
+
+    def _bear_beside(self, pid: int, birth: Birth) -> int:
+        pidfd = os.pidfd_open(pid)
         try:
-            return self._forker.fork_beside(pidfd, container.cgroup_path, child)
+            return self._nursery.bear(birth._replace(beside=pidfd))
         finally:
             os.close(pidfd)
 
@@ -198,16 +184,18 @@ class Launcher:
         """CriError when the container does not run."""
         if not container.pid:
             raise CriError('FailedPrecondition', f'container {container.config.id!r} is not running')
-        stdin, stdout, stderr = (self._null if fd < 0 else fd for fd in command.streams)
-        used = command._replace(streams=(stdin, stdout, stderr))
+        streams = (self._null if fd < 0 else fd for fd in command.streams)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pidfd = os.pidfd_open(container.pid)
+        arguments = {
+            'config': record_of(container.config),
+            'groups': container.confinement.joined,
+            'argv': command.argv,
+            'tty': command.tty,
+        }
         try:
-            rights = plan_rights(container.config, self._capabilities)
-            child = partial(
-                be_command, container.config, container.confinement, self._devices, rights, pidfd, used, theirs
-            )
-            pid = self._forker.fork_beside(pidfd, container.cgroup_path, child)
+            fds = (theirs.fileno(), pidfd, *streams)
+            pid = self._nursery.bear(Birth('command', arguments, fds, container.cgroup_path, beside=pidfd))
         except OSError:
             ours.close()
             raise
@@ -223,21 +211,12 @@ class Launcher:
         taps = {name: Tap(self._loop, fd) for name, fd in outputs.items()}
         return Attachment(container, taps, container.hand_out_stdin() if stdin else -1)
 
-    def delete_tree(self, path: str) -> None:
-        """In the background; it may hold anything a container has written."""
-        if os.path.lexists(path):
-            self._loop.on_exit(spawn_removal(path), partial(_report_remains, path))
-
-
-def _report_remains(path: str, wait_status: int) -> None:
-    if wait_status:
-        say(f'{path}: rm ended with status {wait_status}, something is left')
-
 
 def _with_own_files(container: Container) -> ContainerConfig:
     """With the mounts of /etc/hostname and of the termination log, unless the caller has mounts there."""
     config, own = container.config, []
-    os.makedirs(container.directory, 0o700, exist_ok=True)
+    with suppress(FileExistsError):  # an earlier try to start it came this far
+        os.mkdir(container.directory, 0o700)
     if config.hostname:
         _create(container.hostname_file, 0o644, config.hostname + '\n')
         own.append(Mount(container.hostname_file, '/etc/hostname'))

@@ -8,6 +8,7 @@ Source: Linux Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from netkube.runtime import cgroup
@@ -102,10 +103,10 @@ class Confinement:
                 if file not in OPTIONAL:
                     raise
 
-    def join(self) -> None:
-        """In the child: from here on the limits of v1 count; those of v2 did from its first instruction."""
-        for directory in self._own.values():
-            cgroup.write(f'{directory}/cgroup.procs', '0')
+    @property
+    def joined(self) -> tuple[str, ...]:
+        """The cgroups of v1 that its processes have to join; in that of v2 they are born."""
+        return tuple(self._own.values())
 
     def oom_kills(self) -> int:
         """How many of its processes the kernel has killed for want of memory."""
@@ -120,6 +121,12 @@ class Confinement:
         """After its last process; what is not there is removed."""
         for directory in self._own.values():
             cgroup.remove(directory)
+
+
+def join(directories: Iterable[str]) -> None:
+    """In the child: from here on the limits of v1 count; those of v2 did from its first instruction."""
+    for directory in directories:
+        cgroup.write(f'{directory}/cgroup.procs', '0')
 
 
 def teardown(name: str) -> None:

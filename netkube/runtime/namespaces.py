@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from netkube.runtime import kernelfs, linux, netns, rootfs
-from netkube.runtime.cri import NODE, POD, SandboxConfig
+from netkube.runtime.cri import POD, SandboxConfig
 
 
 class Namespaces(NamedTuple):
@@ -32,6 +32,7 @@ class NamespaceMaker:
 
     def __init__(self) -> None:
         self._own = Namespaces(_open('ipc'), _open('uts'))
+        self._sysctls = netns.Sysctls()
 
     def make(self, config: SandboxConfig) -> Namespaces:
         """With its network namespace, if that is its own. Nothing is left when the kernel refuses (OSError)."""
@@ -41,9 +42,9 @@ class NamespaceMaker:
             if config.hostname:
                 linux.sethostname(config.hostname)
             if wanted.network == POD:
-                netns.create(config.netns, config.sysctls)
+                netns.create(config.netns, config.sysctls, self._sysctls)
             else:
-                netns.write_sysctls(config.sysctls)
+                self._sysctls.write(config.sysctls)
             return Namespaces(_open('ipc') if wanted.ipc == POD else -1, _open('uts'))
         finally:
             linux.setns(self._own.ipc, linux.CLONE_NEWIPC)
@@ -52,12 +53,6 @@ class NamespaceMaker:
 
 def _open(kind: str) -> int:
     return os.open(f'/proc/self/ns/{kind}', os.O_RDONLY | os.O_CLOEXEC)
-
-
-def enter(namespaces: Namespaces) -> None:
-    if namespaces.ipc >= 0:
-        linux.setns(namespaces.ipc, linux.CLONE_NEWIPC)
-    linux.setns(namespaces.uts, linux.CLONE_NEWUTS)
 
 
 class SharedMemory:
@@ -98,9 +93,12 @@ class SharedMemory:
             linux.setns(self._own, linux.CLONE_NEWNS)
 
 
-def open_shared_memory(store: int, config: SandboxConfig) -> int:
-    """For a child: a detached copy of what is to be its /dev/shm. It is in the namespace ``store`` afterwards."""
-    if config.namespaces.ipc == NODE:
+def open_shared_memory(store: int, name: str) -> int:
+    """For a child: a detached copy of what is to be its /dev/shm, the machine's if ``name`` is ''.
+
+    It may be in the namespace ``store`` afterwards.
+    """
+    if not name:
         return linux.open_tree(kernelfs.SHM, recursive=False)
     linux.setns(store, linux.CLONE_NEWNS)
-    return linux.open_tree(f'/{config.id}', recursive=False)
+    return linux.open_tree(f'/{name}', recursive=False)

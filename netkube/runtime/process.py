@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
+import signal
 import stat
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
-from netkube.runtime import credentials, kernelfs, linux, lookup, namespaces, rootfs
-from netkube.runtime.cri import BIDIRECTIONAL, HOST_TO_CONTAINER, PRIVATE, ContainerConfig, Mount, SandboxConfig
+from netkube.runtime import credentials, kernelfs, limits, linux, lookup, namespaces, rootfs
+from netkube.runtime.cri import (
+    BIDIRECTIONAL,
+    HOST_TO_CONTAINER,
+    PRIVATE,
+    ContainerConfig,
+    Mount,
+    Record,
+    container_config,
+)
 from netkube.runtime.devices import DeviceControl
-from netkube.runtime.limits import Confinement
-from netkube.runtime.mounts import Layer, Template, read_mountinfo, require_propagation
-from netkube.runtime.netns import path_of
+from netkube.runtime.mounts import Layer, read_mountinfo, require_propagation
 from netkube.runtime.terminal import hand_over, open_terminal
 
 PROPAGATIONS = {PRIVATE: linux.MS_PRIVATE, HOST_TO_CONTAINER: linux.MS_SLAVE, BIDIRECTIONAL: linux.MS_SHARED}
@@ -33,13 +40,30 @@ class Volume(NamedTuple):
 class Machine(NamedTuple):
     """What all containers are made from."""
 
-    template: Template
-    shared_memory: int  # the mount namespace of SharedMemory
     rootfs: str  # where a root is put together: each in a mount namespace of its own, so one place does for all
     file_systems: tuple[kernelfs.FileSystem, ...]
     protection: kernelfs.Protection
     capabilities: int  # our own, as a bit set
     devices: DeviceControl
+
+
+def find_machine(rootfs: str, devices: DeviceControl, *, cgroups: bool) -> Machine:
+    """``cgroups`` tells whether containers have some."""
+    file_systems = (*kernelfs.FILE_SYSTEMS, kernelfs.CGROUP) if cgroups else kernelfs.FILE_SYSTEMS
+    return Machine(rootfs, file_systems, kernelfs.find_protection(), linux.permitted_capabilities(), devices)
+
+
+class Descriptors(NamedTuple):
+    """What a new container gets from the server."""
+
+    channel: int  # to the server: the word on its start; closed by a successful exec
+    stdin: int
+    stdout: int
+    stderr: int
+    uts: int  # namespaces; -1 is the one that it is born in
+    ipc: int
+    template: int  # the mount namespace that its own is a copy of
+    shared_memory: int  # a mount namespace, see SharedMemory
 
 
 class Setup:
@@ -48,20 +72,22 @@ class Setup:
     def __init__(
         self,
         machine: Machine,
+        given: Descriptors,
         config: ContainerConfig,
-        confinement: Confinement,
-        pod: SandboxConfig,
-        shared: namespaces.Namespaces,
+        groups: tuple[str, ...],
+        layers: list[Layer],
+        netns: str,
+        shared_memory: str,
         directory: str,
-        channel: socket.socket,
     ) -> None:
         self.machine = machine
+        self.given = given
         self.config = config
-        self.confinement = confinement
-        self.pod = pod
-        self.shared = shared  # with the other containers of the Pod
+        self.groups = groups  # to join
+        self.layers = layers  # that the root is made of
+        self.netns = netns  # a path
+        self.shared_memory_name = shared_memory  # the Pod's; '' is the machine's
         self.directory = directory  # where the upper layers go
-        self.channel = channel  # to whoever started us
         self.rights = credentials.plan_rights(config, machine.capabilities)
         self.volumes: list[Volume] = []
         self.devices: list[kernelfs.Device] = []
@@ -77,7 +103,7 @@ class Setup:
 
 def join_cgroups(setup: Setup) -> None:
     """First of all: what it does from here on counts."""
-    setup.confinement.join()
+    limits.join(setup.groups)
     if setup.config.privileged:
         setup.machine.devices.leave()
 
@@ -116,31 +142,32 @@ def open_machine(setup: Setup) -> None:
 
 
 def enter_network(setup: Setup) -> None:
-    if setup.pod.netns:
-        namespace = os.open(path_of(setup.pod.netns), os.O_RDONLY | os.O_CLOEXEC)
+    if setup.netns:
+        namespace = os.open(setup.netns, os.O_RDONLY | os.O_CLOEXEC)
         linux.setns(namespace, linux.CLONE_NEWNET)
 
 
 def make_namespaces(setup: Setup) -> None:
     """Those of the Pod are entered, those of the container are made."""
-    namespaces.enter(setup.shared)
-    setup.shared_memory = namespaces.open_shared_memory(setup.machine.shared_memory, setup.pod)
-    linux.setns(setup.machine.template.namespace, linux.CLONE_NEWNS)
+    given = setup.given
+    if given.ipc >= 0:
+        linux.setns(given.ipc, linux.CLONE_NEWIPC)
+    linux.setns(given.uts, linux.CLONE_NEWUTS)
+    setup.shared_memory = namespaces.open_shared_memory(given.shared_memory, setup.shared_memory_name)
+    linux.setns(given.template, linux.CLONE_NEWNS)
     linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWCGROUP)
 
 
 def close_others(setup: Setup) -> None:
     """What is left of the server's: some lead to the machine's files, by /proc/self/fd (runc's CVE-2024-21626)."""
-    close_descriptors({setup.channel.fileno(), setup.shared_memory, *(volume.tree for volume in setup.volumes)})
+    close_descriptors({setup.given.channel, setup.shared_memory, *(volume.tree for volume in setup.volumes)})
 
 
 def mount_root(setup: Setup) -> None:
     os.umask(0)
-    machine = setup.machine
-    own = setup.config.rootfs
-    layers = [Layer(own, True)] if own else machine.template.layers
-    rootfs.mount_root(layers, setup.config.hide, setup.directory, machine.rootfs)
-    rootfs.enter_root(machine.rootfs)
+    target = setup.machine.rootfs
+    rootfs.mount_root(setup.layers, setup.config.hide, setup.directory, target)
+    rootfs.enter_root(target)
 
 
 def mount_kernel(setup: Setup) -> None:
@@ -169,7 +196,7 @@ def use_terminal(setup: Setup) -> None:
     if setup.config.tty:
         master, *streams = open_terminal()
         use_streams(*streams)
-        hand_over(setup.channel, master)
+        hand_over(setup.given.channel, master)
 
 
 def mount_volumes(setup: Setup) -> None:
@@ -233,6 +260,39 @@ def run_stages(setup: Setup) -> None:
         except OSError as error:
             about = f'{error.filename}: ' if error.filename else ''
             raise StageError(f'error during container init: {name}: {about}{lookup.in_words(error)}') from error
+
+
+def be_container(
+    machine: Machine, fds: Sequence[int], config: Record, layers: list[tuple[str, bool]], **places: Any
+) -> Callable[[], None]:
+    """To be called in the child: it becomes the container's program, or says on the channel why not.
+
+    ``places`` are the rest of what a Setup needs.
+    """
+    given = Descriptors(*fds)
+    setup = Setup(machine, given, container_config(config), layers=[Layer(*layer) for layer in layers], **places)
+    return partial(_become, setup)
+
+
+def be_init(machine: Machine, fds: Sequence[int], *arguments: Any, **places: Any) -> Callable[[], None]:
+    """As ``be_container``. The kernel reaps its children: an ignored SIGCHLD, which exec keeps, asks for that."""
+    become = be_container(machine, fds, *arguments, **places)
+
+    def ignore_children_and_become() -> None:
+        linux.ignore_signal(signal.SIGCHLD)
+        become()
+
+    return ignore_children_and_become
+
+
+def _become(setup: Setup) -> None:
+    given = setup.given
+    try:
+        use_streams(given.stdin, given.stdout, given.stderr)
+        run_stages(setup)
+        execute(setup.config.argv, environment(setup.config, setup.user.home))
+    except (StageError, lookup.CommandError) as error:
+        os.write(given.channel, str(error).encode())
 
 
 def environment(config: ContainerConfig, home: str) -> dict[str, str]:

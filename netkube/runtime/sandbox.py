@@ -17,6 +17,7 @@ class Sandbox:
         self.config = config
         self.cgroup_path = cgroup_path
         self.namespaces = namespaces
+        self.containers: dict[str, Container] = {}  # by their ids
         self.init: Container | None = None  # process 1 of a Pod whose containers share process ids
         self.status = PodSandboxStatus(
             config.id, config.namespace, config.name, config.netns, cri.READY, timestamp(now), config.annotations

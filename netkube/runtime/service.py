@@ -16,7 +16,6 @@ from netkube.runtime.attachment import Attachment
 from netkube.runtime.container import Container
 from netkube.runtime.credentials import CAPABILITIES
 from netkube.runtime.cri import CONTAINER, POD, ContainerConfig, CriError, Record, SandboxConfig, record_of
-from netkube.runtime.devices import DeviceControl
 from netkube.runtime.exec import Command
 from netkube.runtime.execution import Execution
 from netkube.runtime.gate import Gate
@@ -26,7 +25,9 @@ from netkube.runtime.lookup import in_words
 from netkube.runtime.loop import Loop
 from netkube.runtime.mounts import MachineMounts
 from netkube.runtime.namespaces import NamespaceMaker
+from netkube.runtime.nursery import Nursery
 from netkube.runtime.sandbox import INIT_NAME, Sandbox, init_config
+from netkube.runtime.trees import Trash
 
 VERSION = '1'
 Result = dict[str, Any]
@@ -48,10 +49,10 @@ class RuntimeService:
     def __init__(
         self,
         loop: Loop,
+        nursery: Nursery,
         directory: str,
         cgroup_name: str,
         cgroup_path: str,
-        devices: DeviceControl,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._loop = loop
@@ -64,10 +65,9 @@ class RuntimeService:
         self._closing = False
         self._mounts = MachineMounts(directory)
         self._namespaces = NamespaceMaker()
-        for part in ('rootfs', 'containers'):
-            os.makedirs(f'{directory}/{part}', exist_ok=True)
-        self._devices = devices
-        self.launcher = Launcher(loop, self._mounts, f'{directory}/rootfs', bool(cgroup_path), devices, now)
+        self._trash = Trash(loop, f'{directory}/trash')
+        os.makedirs(f'{directory}/containers', exist_ok=True)
+        self.launcher = Launcher(loop, nursery, self._mounts, now)
 
     def _require_open(self) -> None:
         if self._closing:
@@ -77,7 +77,7 @@ class RuntimeService:
         controllers = sorted(self._controllers)
         return {
             'version': VERSION, 'pid': os.getpid(), 'cgroup': self._cgroup_path, 'controllers': controllers,
-            'devices': self._devices.kind, 'layers': f'{self._directory}/containers',
+            'devices': self.launcher.devices, 'layers': f'{self._directory}/containers',
         }  # fmt: skip
 
     def run_pod_sandbox(self, config: Record) -> Result:
@@ -125,7 +125,8 @@ class RuntimeService:
             raise CriError('NotFound', f'there is no ready sandbox {asked.sandbox_id!r}')
         if asked.id in self._containers:
             raise CriError('AlreadyExists', f'container {asked.id!r} exists')
-        self._containers[asked.id] = self._make_container(asked, sandbox)
+        made = self._make_container(asked, sandbox)
+        self._containers[asked.id] = sandbox.containers[asked.id] = made
         return {}
 
     def _make_container(self, asked: ContainerConfig, sandbox: Sandbox) -> Container:
@@ -238,18 +239,19 @@ class RuntimeService:
         if self._containers.get(container.config.id) is container:
             self._discard(container)
             del self._containers[container.config.id]
+            del self._sandboxes[container.config.sandbox_id].containers[container.config.id]
         return {}
 
     def _discard(self, container: Container) -> None:
         container.confinement.remove()
         cgroup.remove(container.cgroup_path)
-        self.launcher.delete_tree(container.directory)
+        self._trash.take(container.directory)
 
     def _forget_sandbox(self, id: str) -> Result:
-        for container in self._containers_of(id):
-            self._forget_container(container)
         sandbox = self._sandboxes.get(id)
         if sandbox is not None:
+            for container in tuple(sandbox.containers.values()):
+                self._forget_container(container)
             for init in _inits([sandbox]):
                 self._discard(init)
             if sandbox.config.namespaces.network == POD:
@@ -266,13 +268,10 @@ class RuntimeService:
         except KeyError:
             raise CriError('NotFound', f'there is no container {id!r}') from None
 
-    def _containers_of(self, sandbox_id: str) -> list[Container]:
-        return [one for one in self._containers.values() if one.config.sandbox_id == sandbox_id]
-
     def _all_of(self, sandbox_id: str) -> list[Container]:
         """With process 1 of the sandbox."""
         sandbox = self._sandboxes.get(sandbox_id)
-        return [*self._containers_of(sandbox_id), *_inits([sandbox] if sandbox else ())]
+        return [*sandbox.containers.values(), *_inits([sandbox])] if sandbox else []
 
 
 def _inits(sandboxes: Iterable[Sandbox]) -> list[Container]:

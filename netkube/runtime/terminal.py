@@ -28,5 +28,6 @@ def open_terminal() -> tuple[int, int, int, int]:
     return master, slave, slave, slave
 
 
-def hand_over(channel: socket.socket, master: int) -> None:
-    socket.send_fds(channel, [TTY], [master])
+def hand_over(channel: int, master: int) -> None:
+    with socket.socket(fileno=os.dup(channel)) as stream:
+        socket.send_fds(stream, [TTY], [master])

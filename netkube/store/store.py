@@ -67,7 +67,7 @@ class Store:
         self._keys = sorted(self._entries)
         self._durable_revision = self.revision
         self._history = History(self.revision)
-        self._watches: list[Watch] = []
+        self._watches: dict[str, list[Watch]] = {}  # by collection: each change is told to two of many lists
         self._undurable: list[Event] = []
         self._rows: list[Row] = []
         self._rows_added = asyncio.Event()
@@ -120,10 +120,14 @@ class Store:
 
     def create(self, key: str, value: bytes, decoded: Any = None) -> Entry:
         """A new key, at ``self.revision + 1``. KeyExists."""
-        if self.get(key) is not None:
-            raise KeyExists(key)
+        self.check_free(key)
         self.check_alive()
         return self._write(key, value, decoded, None)
+
+    def check_free(self, key: str) -> None:
+        """KeyExists."""
+        if self.get(key) is not None:
+            raise KeyExists(key)
 
     def update(self, key: str, value: bytes, expected: int, decoded: Any = None) -> Entry:
         """Replace the value that is at revision ``expected``. Conflict."""
@@ -152,12 +156,12 @@ class Store:
         if durable:
             backlog = [event for event in backlog if event.revision <= self._durable_revision]
         watch = Watch(prefix, since, backlog, durable)
-        self._watches.append(watch)
+        self._watches.setdefault(_collection(prefix), []).append(watch)
         return watch
 
     def unwatch(self, watch: Watch) -> None:
         watch.close()
-        self._watches.remove(watch)
+        self._watches[_collection(watch.prefix)].remove(watch)
 
     def compact(self, revision: int) -> None:
         """Forget the history up to and including ``revision``: watches from before it are Compacted."""
@@ -211,7 +215,7 @@ class Store:
 
     def end_watches(self, prefix: str = '') -> None:
         """Of those whose own prefix begins so. Their readers see the end, and come back or not."""
-        for watch in self._watches:
+        for watch in (one for watches in self._watches.values() for one in watches):
             if watch.prefix.startswith(prefix):
                 watch.close()
 
@@ -312,8 +316,8 @@ class Store:
         if shelf is not None:
             shelf.change(event)
         self._history.append(event)
-        for watch in self._watches:
-            if not watch.durable and event.entry.key.startswith(watch.prefix):
+        for watch in self._watching(event.entry.key):
+            if not watch.durable:
                 watch.push(event)
         self._undurable.append(event)
         if self._log is None:
@@ -351,9 +355,13 @@ class Store:
             if event.revision > revision:
                 self._undurable.append(event)
                 continue
-            for watch in self._watches:
-                if watch.durable and event.entry.key.startswith(watch.prefix):
+            for watch in self._watching(event.entry.key):
+                if watch.durable:
                     watch.push(event)
+
+    def _watching(self, key: str) -> builtins.list[Watch]:
+        candidates = (*self._watches.get('', ()), *self._watches.get(_collection(key), ()))
+        return [watch for watch in candidates if key.startswith(watch.prefix)]
 
     def _fail(self, error: Exception) -> None:
         self._failure = error
@@ -366,6 +374,11 @@ class Store:
         """Failed when the disk has refused a write."""
         if self._failure is not None:
             raise Failed(f'cannot write the log: {self._failure}')
+
+
+def _collection(prefix: str) -> str:
+    """What a key or a prefix begins with; '' when it does not say."""
+    return prefix.partition('/')[0] if '/' in prefix else ''
 
 
 def _open_log(path: str | Path) -> Log | None:

@@ -189,6 +189,9 @@ POD_FAULTS = [
       'restartPolicy=Always']),
     ({'ephemeralContainers': [{'name': 'e', 'image': 'i'}]},
      ['spec.ephemeralContainers: Forbidden: cannot be set on create']),
+    ({'volumes': [{'name': 'v', 'emptyDir': {'mode': 0o2777}}]},
+     ['spec.volumes[0].emptyDir.mode: Invalid value: 1535: '
+      'must be a number between 0 and 01777 (octal), both inclusive']),
     ({'volumes': [{'name': 'v', 'emptyDir': {}, 'configMap': {'name': 'c'}}]},
      ['spec.volumes[0].configMap: Forbidden: may not specify more than 1 volume type']),
     ({'volumes': [{'name': 'v'}, {'name': 'v'}]}, ['spec.volumes[1].name: Duplicate value: "v"']),

@@ -1,5 +1,6 @@
 """The command as a process: who may call it, what it says, and what it does not load."""
 
+import os
 import subprocess
 import sys
 
@@ -12,7 +13,10 @@ NOBODY = ('setpriv', '--reuid=65534', '--clear-groups')
 
 def netkube(*words, prefix=()):
     command = [*prefix, sys.executable, '-E', '-s', '-m', 'netkube.cli.main', '--cluster', 'none', *words]
-    return subprocess.run(command, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=120)
+    environment = {**os.environ, 'COLUMNS': '80'}
+    return subprocess.run(
+        command, env=environment, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=120
+    )
 
 
 @pytest.mark.parametrize(
