@@ -13,6 +13,7 @@ import msgspec
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object, parse_timestamp
+from netkube.api.quantity import parse_quantity
 from netkube.client.events import EventRecorder
 from netkube.node.addresses import AddressesExhausted
 from netkube.node.config import NodeConfig
@@ -24,6 +25,7 @@ from netkube.node.hostfiles import NotAnswering
 from netkube.node.hostpath import host_paths
 from netkube.node.imagetable import ImageTable
 from netkube.node.isolation import seen_hostname
+from netkube.node.limits import container_resources
 from netkube.node.plan import (
     Action,
     CreateSandbox,
@@ -75,6 +77,7 @@ class Actions:
     def __init__(self, machinery: Machinery) -> None:
         self._m = machinery
         self._node_addresses = machinery.config.node_addresses
+        self._memory = int(parse_quantity(machinery.allocatable['memory']))
         self._seccomp = SeccompFilters(machinery.config.seccomp_profiles, machinery.config.seccomp_filters)
 
     async def carry_out(self, record: PodRecord, action: Action) -> None:
@@ -216,8 +219,8 @@ class Actions:
                 log_path=config.log_file(record.uid, start.name, start.attempt),
                 hide=config.hide,
                 seccomp=seccomp,
-                pids_limit=config.pod_pids_limit,
                 rootfs=self._m.images.rootfs_of(container.get('image', '')),
+                resources=container_resources(pod, container, self._memory),
             )  # fmt: skip
 
         return await self._with_host_files(record, pod, container, make)

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from netkube.api.meta import Object
-from netkube.api.quantity import parse_quantity
 from netkube.node.environment import ConfigError, command_line
 from netkube.node.expansion import expand, references_in
 from netkube.node.plan import StartContainer
@@ -27,9 +26,9 @@ from netkube.runtime.cri import (
     Mount,
 )
 
+UNLIMITED = LinuxContainerResources()
 TERMINATION_LOG = '/dev/termination-log'
 PROPAGATIONS = {'None': PRIVATE, 'HostToContainer': HOST_TO_CONTAINER, 'Bidirectional': BIDIRECTIONAL}
-CPU_PERIOD, MIN_QUOTA = 100_000, 1000  # microseconds
 
 
 class PodFiles(msgspec.Struct, frozen=True):
@@ -57,7 +56,7 @@ def container_config(
     hide: tuple[str, ...] = (),
     rootfs: str = '',
     seccomp: str = '',
-    pids_limit: int = 0,
+    resources: LinuxContainerResources = UNLIMITED,
 ) -> ContainerConfig:
     """ConfigError when something it names is missing."""
     security = {**(pod['spec'].get('securityContext') or {}), **(container.get('securityContext') or {})}
@@ -87,7 +86,7 @@ def container_config(
         stdin=container.get('stdin', False),
         stdin_once=container.get('stdinOnce', False),
         tty=container.get('tty', False),
-        resources=limits((container.get('resources') or {}).get('limits') or {})._replace(pids_limit=pids_limit),
+        resources=resources,
         stop_signal=stop_signal(container),
         annotations={
             IMAGE_ANNOTATION: container.get('image', ''),
@@ -95,13 +94,6 @@ def container_config(
             ROUND_ANNOTATION: str(start.round),
         },
     )
-
-
-def limits(wanted: Mapping[str, Any]) -> LinuxContainerResources:
-    """kubernetes pkg/kubelet/cm MilliCPUToQuota: no less than 1 ms in every 100."""
-    quota = max(MIN_QUOTA, int(parse_quantity(wanted['cpu']) * CPU_PERIOD)) if 'cpu' in wanted else 0
-    memory = int(parse_quantity(wanted['memory'])) if 'memory' in wanted else 0
-    return LinuxContainerResources(cpu_quota=quota, memory_limit=memory)
 
 
 def capabilities_of(container: Object) -> tuple[str, ...]:

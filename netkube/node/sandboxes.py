@@ -34,6 +34,7 @@ from netkube.node.isolation import (
     sandbox_sysctls,
     seen_hostname,
 )
+from netkube.node.limits import pod_resources
 from netkube.node.network import NodeNetwork, link_name
 from netkube.node.record import PodRecord
 from netkube.node.volumes import (
@@ -217,6 +218,7 @@ def _sandbox_config(pod: Object, netns: str, config: NodeConfig, addresses: tupl
         hostname=seen_hostname(pod, config.cluster_domain, config.node_name),
         namespaces=namespace_option(pod),
         sysctls=sandbox_sysctls(pod, addresses),
+        resources=pod_resources(pod)._replace(pids_limit=config.pod_pids_limit),
         annotations={ADDRESSES_ANNOTATION: ','.join(map(str, addresses))},
     )
 

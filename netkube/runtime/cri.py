@@ -30,6 +30,7 @@ CREATED, RUNNING, EXITED = 'created', 'running', 'exited'  # states of a contain
 READY, NOT_READY = 'ready', 'notready'  # states of a sandbox
 
 
+MIN_SHARES = 2  # of CPU: what asks for none
 POD, CONTAINER, NODE = 'pod', 'container', 'node'  # whose a namespace is (CRI's NamespaceMode)
 PRIVATE, HOST_TO_CONTAINER, BIDIRECTIONAL = 'private', 'host-to-container', 'bidirectional'  # MountPropagation
 
@@ -51,6 +52,16 @@ class NamespaceOption(NamedTuple):
     ipc: str = POD  # or NODE
 
 
+class LinuxContainerResources(NamedTuple):
+    """The most that a container, or all of a Pod's, may use, and its part where all want more; 0 leaves it unsaid."""
+
+    cpu_quota: int = 0  # microseconds of CPU time in every 100 ms
+    memory_limit: int = 0  # bytes
+    pids_limit: int = 0  # processes and threads
+    cpu_shares: int = 0  # in relation to others; MIN_SHARES to 262144, a whole core's are 1024
+    oom_score_adj: int = 0  # -1000 to 1000: who is killed first when memory runs out; not of a Pod
+
+
 class SandboxConfig(NamedTuple):
     """What the containers of a Pod share."""
 
@@ -61,6 +72,7 @@ class SandboxConfig(NamedTuple):
     hostname: str = ''
     namespaces: NamespaceOption = NamespaceOption()
     sysctls: Mapping[str, str] = DEFAULT_SYSCTLS  # any other than the defaults must exist
+    resources: LinuxContainerResources = LinuxContainerResources()  # of all containers together
     annotations: Mapping[str, str] = {}
 
 
@@ -72,14 +84,6 @@ class PodSandboxStatus(NamedTuple):
     state: str  # READY or NOT_READY
     created_at: str  # RFC 3339, microseconds
     annotations: Mapping[str, str] = {}
-
-
-class LinuxContainerResources(NamedTuple):
-    """The most that a container may use; 0 is as much as there is."""
-
-    cpu_quota: int = 0  # microseconds of CPU time in every 100 ms
-    memory_limit: int = 0  # bytes
-    pids_limit: int = 0  # processes and threads
 
 
 class ContainerConfig(NamedTuple):
@@ -149,7 +153,9 @@ class RuntimeUnavailable(CriError):
 
 
 def sandbox_config(record: Record) -> SandboxConfig:
-    return SandboxConfig(**{**record, 'namespaces': NamespaceOption(**record.get('namespaces', {}))})
+    namespaces = NamespaceOption(**record.get('namespaces', {}))
+    resources = LinuxContainerResources(**record.get('resources', {}))
+    return SandboxConfig(**{**record, 'namespaces': namespaces, 'resources': resources})
 
 
 def container_config(record: Record) -> ContainerConfig:

@@ -47,7 +47,7 @@ def _become(
     channel: int,
 ) -> None:
     try:
-        limits.join(groups)
+        limits.join(groups, config.resources.oom_score_adj)
         program = credentials.read_filter(config)
         linux.setns(pidfd, _NAMESPACES)
         home = _take_place(config, rights, program, command, channel)

@@ -96,7 +96,7 @@ class Setup:
 
 def join_cgroups(setup: Setup) -> None:
     """First of all: what it does from here on counts."""
-    limits.join(setup.groups)
+    limits.join(setup.groups, setup.config.resources.oom_score_adj)
 
 
 def open_volumes(setup: Setup) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from netkube.api.meta import Object
+from netkube.api.podresources import Amounts, parse_amounts
 from netkube.api.taints import Taint, parse_taints
-from netkube.scheduler.requests import Amounts, Demand, HostPort, parse_amounts, parse_demand
+from netkube.scheduler.requests import Demand, HostPort, parse_demand
 
 Labels = Mapping[str, str]
 
