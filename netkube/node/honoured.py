@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from ipaddress import ip_address
 
 from netkube.api.meta import Object
 from netkube.node.isolation import is_ipc_sysctl, is_network_sysctl, is_on_node_network
@@ -51,9 +52,13 @@ def _of_container(container: Object, path: str, controllers: Collection[str]) ->
         yield f'{path}.resources.claims'
 
 
+def is_loopback(address: str | None) -> bool:
+    return ip_address(address).is_loopback if address else False
+
+
 def _host_ports(container: Object, path: str) -> Iterator[str]:
     for port in container.get('ports') or ():
-        if port.get('hostPort'):
+        if port.get('hostPort') and is_loopback(port.get('hostIP')):
             yield f'{path}.ports[{port["containerPort"]}].hostPort'
 
 
