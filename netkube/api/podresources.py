@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from decimal import ROUND_CEILING
 
 from netkube.api.meta import Object
-from netkube.api.quantity import parse_quantity
+from netkube.api.quantity import canonical_quantity, parse_quantity
 
 Amounts = Mapping[str, int]  # thousandths of a core for cpu, whole units (bytes, pieces) for the others
 
@@ -60,6 +60,18 @@ def aggregate(pod: Object, kind: str, defaults: Amounts) -> dict[str, int]:
         else:
             peak = _most(peak, _sum((sidecars, amounts)))
     return _most(_sum((running, sidecars)), peak)
+
+
+def aggregate_quantities(spec: Object) -> dict[str, str]:
+    """The requests of all containers as the API writes them."""
+    amounts = aggregate({'spec': {'containers': [], **spec}}, 'requests', {})
+    return {name: _quantity(name, amount) for name, amount in amounts.items()}
+
+
+def _quantity(name: str, amount: int) -> str:
+    if name == 'cpu':
+        return canonical_quantity(f'{amount}m')
+    return canonical_quantity(f'{amount // 1024}Ki' if amount % 1024 == 0 else amount)
 
 
 def _of_container(container: Object, kind: str, defaults: Amounts) -> Amounts:

@@ -14,13 +14,15 @@ from netkube.api.meta import Object
 from netkube.node.environment import ConfigError, command_line
 from netkube.node.expansion import expand, references_in
 from netkube.node.plan import StartContainer
-from netkube.node.podspec import IMAGE_ANNOTATION, RESTARTS_ANNOTATION, ROUND_ANNOTATION, stop_signal
+from netkube.node.podspec import IMAGE_ANNOTATION, RESTARTS_ANNOTATION, ROOT_ANNOTATION, ROUND_ANNOTATION, stop_signal
 from netkube.runtime.credentials import CAPABILITIES
 from netkube.runtime.cri import (
     BIDIRECTIONAL,
     DEFAULT_CAPABILITIES,
     HOST_TO_CONTAINER,
+    MERGE,
     PRIVATE,
+    STRICT,
     ContainerConfig,
     LinuxContainerResources,
     Mount,
@@ -75,6 +77,7 @@ def container_config(
         user=security.get('runAsUser'),
         group=security.get('runAsGroup'),
         supplemental_groups=_groups(security),
+        supplemental_groups_policy=STRICT if security.get('supplementalGroupsPolicy') == 'Strict' else MERGE,
         capabilities=capabilities_of(container),
         privileged=security.get('privileged', False),
         seccomp=seccomp,
@@ -92,6 +95,7 @@ def container_config(
             IMAGE_ANNOTATION: container.get('image', ''),
             RESTARTS_ANNOTATION: str(start.restarts),
             ROUND_ANNOTATION: str(start.round),
+            **({ROOT_ANNOTATION: rootfs} if rootfs else {}),
         },
     )
 

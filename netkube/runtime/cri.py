@@ -32,6 +32,7 @@ READY, NOT_READY = 'ready', 'notready'  # states of a sandbox
 
 MIN_SHARES = 2  # of CPU: what asks for none
 POD, CONTAINER, NODE = 'pod', 'container', 'node'  # whose a namespace is (CRI's NamespaceMode)
+MERGE, STRICT = 'merge', 'strict'  # whether /etc/group has a say (SupplementalGroupsPolicy)
 PRIVATE, HOST_TO_CONTAINER, BIDIRECTIONAL = 'private', 'host-to-container', 'bidirectional'  # MountPropagation
 
 
@@ -102,6 +103,7 @@ class ContainerConfig(NamedTuple):
     user: int | None = None  # None is root
     group: int | None = None  # None is the user's own of /etc/passwd, or root
     supplemental_groups: tuple[int, ...] = ()
+    supplemental_groups_policy: str = MERGE
     capabilities: tuple[str, ...] = DEFAULT_CAPABILITIES  # without CAP_
     privileged: bool = False  # the machine's devices; /proc and /sys neither masked nor read-only
     no_new_privileges: bool = False
@@ -135,6 +137,7 @@ class ContainerStatus(NamedTuple):
     reason: str = ''  # of an exit: Completed, Error, OOMKilled or StartError
     message: str = ''  # why it could not start, or its termination log
     annotations: Mapping[str, str] = {}
+    user: tuple[int, ...] = ()  # uid, gid and all groups of its first process, once it runs
 
 
 class CriError(RuntimeError):

@@ -170,16 +170,23 @@ def plan_container(
     return Confinement(changes, places)
 
 
-def weigh_all(controllers: Mapping[str, Controller], name: str) -> None:
-    """All Pods together count as much as the machine has CPUs, as below the kubelet's ``kubepods``."""
+def weigh_all(controllers: Mapping[str, Controller], name: str) -> dict[str, Controller]:
+    """All Pods together count as much as the machine has CPUs, as below the kubelet's ``kubepods``.
+
+    Returns the controllers that can be used: not that of the CPU, where it cannot be told this.
+    """
     shares = 1024 * len(os.sched_getaffinity(0))
     if (cpu := controllers.get('cpu')) is None:
-        return
-    if cpu.version == 2:
-        cgroup.write(f'{cpu.root}/{name}/cpu.weight', str(weight_of(shares)))
-        return
-    _apply(Change('cpu', 1, f'{cpu.root}/{name}', [('cpu.shares', str(shares))]))
-    _apply(Change('cpu', 1, f'{cpu.root}/{name}/{SHARED}', LEAST))
+        return dict(controllers)
+    try:
+        if cpu.version == 2:
+            cgroup.write(f'{cpu.root}/{name}/cpu.weight', str(weight_of(shares)))
+        else:
+            _apply(Change('cpu', 1, f'{cpu.root}/{name}', [('cpu.shares', str(shares))]))
+            _apply(Change('cpu', 1, f'{cpu.root}/{name}/{SHARED}', LEAST))
+    except OSError:  # read-only, or no name for a cgroup
+        return {one: controller for one, controller in controllers.items() if one != 'cpu'}
+    return dict(controllers)
 
 
 def _apply(change: Change) -> None:

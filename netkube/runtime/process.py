@@ -185,6 +185,7 @@ def enter_directory(path: str) -> None:
 def become_user(setup: Setup) -> None:
     setup.user = credentials.find_user(setup.config)
     own_streams(setup.user)
+    os.write(setup.given.channel, credentials.word_of(setup.user))
     credentials.become(setup.user, setup.rights, setup.filter)
 
 

@@ -34,5 +34,5 @@ def init_config(sandbox: SandboxConfig, attempt: int, first: ContainerConfig) ->
     return ContainerConfig(
         id=f'{sandbox.id}.init{attempt}', sandbox_id=sandbox.id, name=INIT_NAME, attempt=attempt, argv=INIT,
         user=NOBODY, group=NOBODY, capabilities=(), no_new_privileges=True, read_only_root=True, hide=first.hide,
-        resources=INIT_RESOURCES,
+        resources=INIT_RESOURCES, supplemental_groups_policy=cri.STRICT,
     )  # fmt: skip

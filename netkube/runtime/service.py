@@ -58,8 +58,7 @@ class RuntimeService:
         self._loop = loop
         self._directory = directory
         self._cgroup_name, self._cgroup_path = cgroup_name, cgroup_path
-        self._controllers = find_controllers(cgroup_name)
-        weigh_all(self._controllers, cgroup_name)
+        self._controllers = weigh_all(find_controllers(cgroup_name), cgroup_name)
         self._now = now
         self._sandboxes: dict[str, Sandbox] = {}
         self._containers: dict[str, Container] = {}

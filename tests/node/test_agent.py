@@ -9,6 +9,8 @@ import signal
 from node_lab import Lab, condition, container, running, waiting_reason
 
 from netkube.api.resources import LEASES, NODES, PODS
+from netkube.runtime.credentials import CAPABILITIES
+from netkube.runtime.linux import permitted_capabilities
 from netkube.testing import eventually
 
 SERVER = ('python3', '-m', 'http.server', '80')
@@ -229,3 +231,29 @@ async def test_the_node_is_registered_with_a_lease(kubelet: Lab) -> None:
     await eventually(renewed)
     lease = await kubelet.client.get(LEASES, 'kube-node-lease', 'node-1')
     assert lease['spec']['leaseDurationSeconds'] == 40 and lease['spec']['holderIdentity'] == 'node-1'
+
+
+async def test_a_pod_with_resources_of_its_own(kubelet: Lab) -> None:
+    """They make its class, are shown in its status, and hold its containers."""
+    resources = {'limits': {'cpu': '500m', 'memory': '64Mi'}}
+    pod = await kubelet.create_pod('sleep', 'infinity', spec={'resources': resources}, wait=True)
+    both = resources | {'requests': resources['limits']}
+    assert pod['status']['qosClass'] == 'Guaranteed'
+    assert (pod['status']['resources'], pod['status']['allocatedResources']) == (both, both['requests'])
+    may = permitted_capabilities() >> CAPABILITIES.index('SYS_RESOURCE') & 1
+    assert await kubelet.sh('cat /proc/self/oom_score_adj') == ('-997\n' if may else '0\n')
+    assert not [event for event in await kubelet.events() if event[1] == 'NotHonoured']
+
+
+async def test_what_a_container_is_and_runs_as(kubelet: Lab) -> None:
+    security = {'runAsUser': 1234, 'runAsGroup': 77, 'supplementalGroups': [9], 'fsGroup': 8}
+    row = container(await kubelet.create_pod('sleep', 'infinity', spec={'securityContext': security}, wait=True))
+    assert row['imageID'] == 'machine:///'
+    assert row['user'] == {'linux': {'uid': 1234, 'gid': 77, 'supplementalGroups': [77, 9, 8]}}
+    assert await kubelet.sh('cat /proc/self/oom_score_adj') == '1000\n'
+
+
+async def test_what_the_node_can_do(kubelet: Lab) -> None:
+    status = (await kubelet.client.get(NODES, '', 'node-1'))['status']
+    assert status['features'] == {'supplementalGroupsPolicy': True}
+    assert [handler.get('name', '') for handler in status['runtimeHandlers']] == ['']
