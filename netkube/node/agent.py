@@ -239,9 +239,10 @@ class NodeAgent:
             await self._run_pod(record, pod)
 
     async def _run_pod(self, record: PodRecord, pod: Object) -> None:
-        fields = honoured.unhonoured(pod, self._controllers)
-        if fields:
-            self._actions.event_once(record, 'unhonoured', 'Warning', 'NotHonoured', honoured.message(fields))
+        if 'unhonoured' not in record.announced:  # what a Pod asks for does not change
+            record.announced.add('unhonoured')
+            if fields := honoured.unhonoured(pod, self._controllers):
+                self._actions.event(record, 'Warning', 'NotHonoured', honoured.message(fields))
         record.refused.clear()
         self._local_eviction.watch(record, pod)
         if record.sandbox:

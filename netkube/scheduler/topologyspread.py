@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from netkube.api.meta import Object, is_deleting
-from netkube.api.selectors import from_label_selector
+from netkube.scheduler.labelkeys import selector_of
 from netkube.scheduler.nodeaffinity import matches_required
 from netkube.scheduler.nodes import Labels, Placed
 
@@ -44,16 +44,15 @@ def survey(pod: Object, placed: Sequence[Placed], nodes: Mapping[str, Labels]) -
         if each['whenUnsatisfiable'] == 'DoNotSchedule'
     ]
     keys = {each['topologyKey'] for each in hard}
-    counted = {
-        name: labels
-        for name, labels in nodes.items()
-        if keys <= labels.keys() and matches_required(pod, labels, name)
-    } if hard else {}  # fmt: skip
-    return tuple(_count(each, pod, placed, counted) for each in hard)
+    labeled = {name: labels for name, labels in nodes.items() if keys <= labels.keys()} if hard else {}
+    wanted = {name: labels for name, labels in labeled.items() if matches_required(pod, labels, name)}
+    return tuple(
+        _count(each, pod, placed, labeled if each.get('nodeAffinityPolicy') == 'Ignore' else wanted) for each in hard
+    )
 
 
 def _count(constraint: Object, pod: Object, placed: Sequence[Placed], nodes: Mapping[str, Labels]) -> Spread:
-    key, selector = constraint['topologyKey'], from_label_selector(constraint.get('labelSelector'))
+    key, selector = constraint['topologyKey'], selector_of(constraint, pod)
     counts = Counter({labels[key]: 0 for labels in nodes.values()})
     for each in placed:
         metadata = each.pod['metadata']
