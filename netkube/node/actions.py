@@ -19,7 +19,8 @@ from netkube.node.addresses import AddressesExhausted
 from netkube.node.config import NodeConfig
 from netkube.node.containers import capabilities_of, container_config
 from netkube.node.downward import PodFacts, UnsupportedField
-from netkube.node.environment import ConfigError, Sources, container_environment, service_environment
+from netkube.node.envfile import read_files, references
+from netkube.node.environment import NO_FILES, ConfigError, Sources, container_environment, service_environment
 from netkube.node.handlers import HandlerFailed, Handlers, Target
 from netkube.node.hostfiles import NotAnswering
 from netkube.node.hostpath import host_paths
@@ -208,13 +209,16 @@ class Actions:
         config = self._m.config
         namespace, links = pod['metadata']['namespace'], pod['spec'].get('enableServiceLinks', True)
         services = service_environment(namespace, self._m.services(namespace), links)
-        variables = container_environment(pod, container, self._m.sources, self._facts(record), services)
+        pod_files = self._m.sandboxes.files(pod)
+        named = any(references(container))
+        env_files = await asyncio.to_thread(read_files, container, pod_files.volumes) if named else NO_FILES
+        variables = container_environment(pod, container, self._m.sources, self._facts(record), services, env_files)
 
         seccomp = await self._seccomp.path_for(pod, container, capabilities_of(container))
 
         def make() -> ContainerConfig:
             return container_config(
-                pod, container, start, variables, self._m.sandboxes.files(pod),
+                pod, container, start, variables, pod_files,
                 hostname=seen_hostname(pod, config.cluster_domain, config.node_name),
                 log_path=config.log_file(record.uid, start.name, start.attempt),
                 hide=config.hide,
