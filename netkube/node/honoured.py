@@ -15,9 +15,7 @@ from netkube.node.localstorage import EPHEMERAL_STORAGE
 
 Asks = Callable[[Any], bool]
 LIMITS = ('cpu', 'memory')
-LABELS = {
-    'volumeMounts': 'mountPath', 'items': 'path', 'topologySpreadConstraints': 'topologyKey',
-}  # fmt: skip
+LABELS = {'volumeMounts': 'mountPath', 'items': 'path'}
 """What tells the members of a list apart; their name, of others, or else their place."""
 
 
@@ -53,7 +51,6 @@ _CONTAINER: dict[str, Asks] = {
     'resources.claims': given,
 }
 _FILES = ('configMap', 'secret', 'downwardAPI', 'projected')
-_PREFERRED = 'preferredDuringSchedulingIgnoredDuringExecution'
 SAID: dict[str, Asks] = {
     'runtimeClassName': given,
     'resourceClaims': given,
@@ -62,10 +59,6 @@ SAID: dict[str, Asks] = {
     'hostUsers': lambda value: value is False,
     **_SECURITY,
     'securityContext.seLinuxChangePolicy': given,
-    f'affinity.podAffinity.{_PREFERRED}': given,
-    f'affinity.podAntiAffinity.{_PREFERRED}': given,
-    'topologySpreadConstraints[].whenUnsatisfiable': lambda value: value == 'ScheduleAnyway',
-    'topologySpreadConstraints[].nodeTaintsPolicy': lambda value: value == 'Honor',
     **{f'volumes[].{source}.defaultUser': given for source in _FILES},
     **{f'volumes[].{source}.items[].user': given for source in _FILES[:3]},
     **{f'volumes[].projected.sources[].{source}.items[].user': given for source in _FILES[:3]},

@@ -11,6 +11,7 @@ from netkube.api.selectors import Selector, from_label_selector
 from netkube.scheduler.labelkeys import selector_of
 from netkube.scheduler.nodes import Labels, Placed
 
+PREFERRED = 'preferredDuringSchedulingIgnoredDuringExecution'
 REQUIRED = 'requiredDuringSchedulingIgnoredDuringExecution'
 AFFINITY = "node(s) didn't match pod affinity rules"
 ANTI_AFFINITY = "node(s) didn't match pod anti-affinity rules"
@@ -39,6 +40,12 @@ def parse_terms(pod: Object, kind: str) -> tuple[Term, ...]:
     """``kind`` is podAffinity or podAntiAffinity; only what is required."""
     affinity = (pod['spec'].get('affinity') or {}).get(kind) or {}
     return tuple(_parse_term(each, pod) for each in affinity.get(REQUIRED) or ())
+
+
+def parse_preferred(pod: Object, kind: str) -> tuple[tuple[Term, int], ...]:
+    """Each with its weight."""
+    affinity = (pod['spec'].get('affinity') or {}).get(kind) or {}
+    return tuple((_parse_term(each['podAffinityTerm'], pod), each['weight']) for each in affinity.get(PREFERRED) or ())
 
 
 def _parse_term(term: Object, pod: Object) -> Term:

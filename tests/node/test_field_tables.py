@@ -121,11 +121,7 @@ def said_in_docs() -> set[tuple[str, str]]:
     return {(type, field) for type, field, words in all_fields if 'said' in words}
 
 
-VALUES = {  # that ask for something, where not every value does
-    'hostUsers': False,
-    'whenUnsatisfiable': 'ScheduleAnyway',
-    'nodeTaintsPolicy': 'Honor',
-}
+VALUES = {'hostUsers': False}  # what asks for something, where not every value does
 
 
 def asking(steps: str) -> Any:
@@ -149,5 +145,5 @@ ELSEWHERE = {('ContainerPort', 'hostPort'), ('ResourceRequirements', 'limits')} 
 def test_the_docs_say_of_nothing_else_that_it_is_said() -> None:
     """But of the parts of what is said as a whole."""
     wholes = {'AppArmorProfile', 'SELinuxOptions', 'WindowsSecurityContextOptions', 'EvictionResponder', 'VolumeDevice',
-              'PodSchedulingGroup', 'PodResourceClaim', 'ResourceClaim', 'WeightedPodAffinityTerm'}  # fmt: skip
+              'PodSchedulingGroup', 'PodResourceClaim', 'ResourceClaim'}  # fmt: skip
     assert {each for each in said_in_docs() if each[0] not in wholes} == {steps_of(path) for path in SAID} | ELSEWHERE
