@@ -147,3 +147,24 @@ def test_the_docs_say_of_nothing_else_that_it_is_said() -> None:
     wholes = {'AppArmorProfile', 'SELinuxOptions', 'WindowsSecurityContextOptions', 'EvictionResponder', 'VolumeDevice',
               'PodSchedulingGroup', 'PodResourceClaim', 'ResourceClaim'}  # fmt: skip
     assert {each for each in said_in_docs() if each[0] not in wholes} == {steps_of(path) for path in SAID} | ELSEWHERE
+
+
+ON_THE_KERNEL = ('node', 'cluster', 'runtime')
+DECIDED = ('scheduler', 'controllers')  # what is a decision, by the real API
+LABS = re.compile(r'\bLab\b|\bpods: Pods\b|\bshop\b|\bown: Cluster\b')
+
+
+@functools.cache
+def texts() -> str:
+    root = Path(__file__).parents[1]
+    files = [file.read_text() for folder in ON_THE_KERNEL for file in (root / folder).glob('test_*.py')]
+    files = [text for text in files if LABS.search(text) and 'ON_THE_KERNEL' not in text]
+    return '\n'.join(files + [file.read_text() for folder in DECIDED for file in (root / folder).glob('*.py')])
+
+
+@pytest.mark.parametrize('type', sorted(reachable('PodSpec')))
+def test_every_honoured_field_is_in_a_test_on_the_real_kernel(type: str) -> None:
+    def is_tested(field: str) -> bool:
+        return re.search(rf"""\b{field}\b['"]?\s*[:=]|['"]{field}['"]""", texts()) is not None
+
+    assert [field for field in sorted(yes(type)) if not is_tested(field)] == []
