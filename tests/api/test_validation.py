@@ -174,6 +174,16 @@ POD_FAULTS = [
     ({'dnsConfig': {'nameservers': ['x']}},
      ['spec.dnsConfig.nameservers[0]: Invalid value: "x": must be a valid IP address, '
       '(e.g. 10.9.8.7 or 2001:db8::ffff)']),
+    ({'resources': {'limits': {'pods': '1'}, 'claims': [{'name': 'c'}]}},
+     ['spec.resources.claims: Forbidden: claims cannot be set for Resources at pod-level',
+      'spec.resources.limits[pods]: Unsupported value: "pods": supported values: "cpu", "memory"',
+      'spec.resources.requests[pods]: Unsupported value: "pods": supported values: "cpu", "memory"']),
+    ({'resources': {'limits': {'cpu': '1'}, 'requests': {'cpu': '100m'}},
+      'containers': [{'name': 'main', 'image': 'i', 'resources': {
+          'limits': {'cpu': '2'}, 'requests': {'cpu': '200m', 'ephemeral-storage': '1Gi'}}}]},
+     ['spec.resources.requests[cpu]: Invalid value: "100m": must be greater than or equal to aggregate container '
+      'requests of 200m',
+      'spec.resources.containers[0][cpu].limits: Invalid value: "2": must be less than or equal to pod limits of 1']),
     ({'hostname': 'a.b'}, ['spec.hostname: Invalid value: "a.b": must not contain dots']),
     ({'activeDeadlineSeconds': 0},
      ['spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive']),
