@@ -47,7 +47,7 @@ from netkube.cluster import config, start
 )  # fmt: skip
 @click.option(
     '--pod-pids-limit', type=click.IntRange(min=0), default=None, metavar='N',
-    help='How many processes and threads each container of a Pod may have; 0: as many as it likes.  [default: 0]',
+    help='How many processes and threads a Pod may have; 0: as many as it likes.  [default: 0]',
 )  # fmt: skip
 @click.option(
     '--images',

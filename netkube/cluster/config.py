@@ -43,7 +43,7 @@ class ClusterConfig(msgspec.Struct, frozen=True):
     api_port: int = 0
     host_access: bool = True
     hide: Sequence[str] = ()  # patterns of paths that no container may see, beside the usual ones
-    pod_pids_limit: int = 0  # processes and threads that a Pod's container may have; 0 is no limit
+    pod_pids_limit: int = 0  # processes and threads that a Pod may have; 0 is no limit
 
     @property
     def plans(self) -> AddressPlans:

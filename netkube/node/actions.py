@@ -13,17 +13,20 @@ import msgspec
 
 from netkube.api.errors import ApiError
 from netkube.api.meta import Object, parse_timestamp
+from netkube.api.quantity import parse_quantity
 from netkube.client.events import EventRecorder
 from netkube.node.addresses import AddressesExhausted
 from netkube.node.config import NodeConfig
 from netkube.node.containers import capabilities_of, container_config
 from netkube.node.downward import PodFacts, UnsupportedField
-from netkube.node.environment import ConfigError, Sources, container_environment, service_environment
+from netkube.node.envfile import read_files, references
+from netkube.node.environment import NO_FILES, ConfigError, Sources, container_environment, service_environment
 from netkube.node.handlers import HandlerFailed, Handlers, Target
 from netkube.node.hostfiles import NotAnswering
 from netkube.node.hostpath import host_paths
 from netkube.node.imagetable import ImageTable
 from netkube.node.isolation import seen_hostname
+from netkube.node.limits import container_resources
 from netkube.node.plan import (
     Action,
     CreateSandbox,
@@ -75,6 +78,7 @@ class Actions:
     def __init__(self, machinery: Machinery) -> None:
         self._m = machinery
         self._node_addresses = machinery.config.node_addresses
+        self._memory = int(parse_quantity(machinery.allocatable['memory']))
         self._seccomp = SeccompFilters(machinery.config.seccomp_profiles, machinery.config.seccomp_filters)
 
     async def carry_out(self, record: PodRecord, action: Action) -> None:
@@ -205,19 +209,22 @@ class Actions:
         config = self._m.config
         namespace, links = pod['metadata']['namespace'], pod['spec'].get('enableServiceLinks', True)
         services = service_environment(namespace, self._m.services(namespace), links)
-        variables = container_environment(pod, container, self._m.sources, self._facts(record), services)
+        pod_files = self._m.sandboxes.files(pod)
+        named = any(references(container))
+        env_files = await asyncio.to_thread(read_files, container, pod_files.volumes) if named else NO_FILES
+        variables = container_environment(pod, container, self._m.sources, self._facts(record), services, env_files)
 
         seccomp = await self._seccomp.path_for(pod, container, capabilities_of(container))
 
         def make() -> ContainerConfig:
             return container_config(
-                pod, container, start, variables, self._m.sandboxes.files(pod),
+                pod, container, start, variables, pod_files,
                 hostname=seen_hostname(pod, config.cluster_domain, config.node_name),
                 log_path=config.log_file(record.uid, start.name, start.attempt),
                 hide=config.hide,
                 seccomp=seccomp,
-                pids_limit=config.pod_pids_limit,
                 rootfs=self._m.images.rootfs_of(container.get('image', '')),
+                resources=container_resources(pod, container, self._memory),
             )  # fmt: skip
 
         return await self._with_host_files(record, pod, container, make)

@@ -188,10 +188,13 @@ class NodeAgent:
         return [master, *found] if master is not None and namespace != MASTER_SERVICE[0] else found
 
     async def _adopt(self) -> None:
-        wanted = {pod['metadata']['uid'] for pod in self._informers[PODS].list() if self._is_ours(pod)}
-        await adopt_pods(self._records, self._runtime, self._network, self._sandboxes, wanted)
-        pods = [pod for pod in self._informers[PODS].list() if self._is_ours(pod) and is_ready(pod)]
-        await asyncio.gather(*(self._doubt(pod) for pod in pods))
+        ours = {pod['metadata']['uid']: pod for pod in self._informers[PODS].list() if self._is_ours(pod)}
+        await adopt_pods(self._records, self._runtime, self._network, self._sandboxes, set(ours))
+        for record in self._records.all():
+            if record.uid in ours:
+                record.see_pod(ours[record.uid])
+        await self._sandboxes.adopt_ports(self._records.all())
+        await asyncio.gather(*(self._doubt(pod) for pod in ours.values() if is_ready(pod)))
         self._look_at_all()
 
     async def _doubt(self, pod: Object) -> None:
@@ -236,9 +239,10 @@ class NodeAgent:
             await self._run_pod(record, pod)
 
     async def _run_pod(self, record: PodRecord, pod: Object) -> None:
-        fields = honoured.unhonoured(pod, self._controllers)
-        if fields:
-            self._actions.event_once(record, 'unhonoured', 'Warning', 'NotHonoured', honoured.message(fields))
+        if 'unhonoured' not in record.announced:  # what a Pod asks for does not change
+            record.announced.add('unhonoured')
+            if fields := honoured.unhonoured(pod, self._controllers):
+                self._actions.event(record, 'Warning', 'NotHonoured', honoured.message(fields))
         record.refused.clear()
         self._local_eviction.watch(record, pod)
         if record.sandbox:

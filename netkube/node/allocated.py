@@ -5,7 +5,7 @@ Source: kubernetes pkg/kubelet/kubelet_pods.go (convertToAPIContainerStatuses); 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netkube.api.meta import Object
@@ -20,6 +20,21 @@ def allocated_fields(container: Object) -> dict[str, Any]:
     if signal := (container.get('lifecycle') or {}).get('stopSignal'):
         fields['stopSignal'] = signal
     return fields
+
+
+def user_fields(ids: Sequence[int]) -> dict[str, Any]:
+    """Of uid, gid and groups (KEP-3619)."""
+    uid, gid, *groups = ids
+    return {'linux': {'uid': uid, 'gid': gid, 'supplementalGroups': groups}}
+
+
+def pod_fields(pod: Object) -> dict[str, Any]:
+    """Of a Pod with resources of its own (KEP-5419)."""
+    resources = {key: value for key, value in (pod['spec'].get('resources') or {}).items() if key in KEPT and value}
+    if not resources:
+        return {}
+    allocated = {'allocatedResources': resources['requests']} if 'requests' in resources else {}
+    return {'resources': resources, **allocated}
 
 
 KEPT = ('limits', 'requests', 'claims')

@@ -19,7 +19,7 @@ class NodeConfig(msgspec.Struct, frozen=True):
     memory_dir: Path  # a directory on a tmpfs: files of /etc, Secrets, emptyDirs of medium Memory
     netns_of: Callable[[str], str]  # Pod uid -> name of its network namespace
     max_pods: int = 2000
-    pod_pids_limit: int = 0  # processes and threads of each container; 0 is as many as there is room for
+    pod_pids_limit: int = 0  # processes and threads of each Pod; 0 is as many as there is room for
     hide: tuple[str, ...] = ()  # paths of the machine that no container may see
     machine_resolv_conf: Path = msgspec.field(default=Path('/etc/resolv.conf'))
 

@@ -12,25 +12,26 @@ from typing import Any
 import msgspec
 
 from netkube.api.meta import Object
-from netkube.api.quantity import parse_quantity
 from netkube.node.environment import ConfigError, command_line
 from netkube.node.expansion import expand, references_in
 from netkube.node.plan import StartContainer
-from netkube.node.podspec import IMAGE_ANNOTATION, RESTARTS_ANNOTATION, ROUND_ANNOTATION, stop_signal
+from netkube.node.podspec import IMAGE_ANNOTATION, RESTARTS_ANNOTATION, ROOT_ANNOTATION, ROUND_ANNOTATION, stop_signal
 from netkube.runtime.credentials import CAPABILITIES
 from netkube.runtime.cri import (
     BIDIRECTIONAL,
     DEFAULT_CAPABILITIES,
     HOST_TO_CONTAINER,
+    MERGE,
     PRIVATE,
+    STRICT,
     ContainerConfig,
     LinuxContainerResources,
     Mount,
 )
 
+UNLIMITED = LinuxContainerResources()
 TERMINATION_LOG = '/dev/termination-log'
 PROPAGATIONS = {'None': PRIVATE, 'HostToContainer': HOST_TO_CONTAINER, 'Bidirectional': BIDIRECTIONAL}
-CPU_PERIOD, MIN_QUOTA = 100_000, 1000  # microseconds
 
 # Volumes that containers may read only: we write there with all rights, so no link of theirs must be in the way
 # (CVE-2017-1002102).
@@ -62,7 +63,7 @@ def container_config(
     hide: tuple[str, ...] = (),
     rootfs: str = '',
     seccomp: str = '',
-    pids_limit: int = 0,
+    resources: LinuxContainerResources = UNLIMITED,
 ) -> ContainerConfig:
     """ConfigError when something it names is missing."""
     security = {**(pod['spec'].get('securityContext') or {}), **(container.get('securityContext') or {})}
@@ -81,6 +82,7 @@ def container_config(
         user=security.get('runAsUser'),
         group=security.get('runAsGroup'),
         supplemental_groups=_groups(security),
+        supplemental_groups_policy=STRICT if security.get('supplementalGroupsPolicy') == 'Strict' else MERGE,
         capabilities=capabilities_of(container),
         privileged=security.get('privileged', False),
         seccomp=seccomp,
@@ -92,21 +94,15 @@ def container_config(
         stdin=container.get('stdin', False),
         stdin_once=container.get('stdinOnce', False),
         tty=container.get('tty', False),
-        resources=limits((container.get('resources') or {}).get('limits') or {})._replace(pids_limit=pids_limit),
+        resources=resources,
         stop_signal=stop_signal(container),
         annotations={
             IMAGE_ANNOTATION: container.get('image', ''),
             RESTARTS_ANNOTATION: str(start.restarts),
             ROUND_ANNOTATION: str(start.round),
+            **({ROOT_ANNOTATION: rootfs} if rootfs else {}),
         },
     )
-
-
-def limits(wanted: Mapping[str, Any]) -> LinuxContainerResources:
-    """kubernetes pkg/kubelet/cm MilliCPUToQuota: no less than 1 ms in every 100."""
-    quota = max(MIN_QUOTA, int(parse_quantity(wanted['cpu']) * CPU_PERIOD)) if 'cpu' in wanted else 0
-    memory = int(parse_quantity(wanted['memory'])) if 'memory' in wanted else 0
-    return LinuxContainerResources(cpu_quota=quota, memory_limit=memory)
 
 
 def capabilities_of(container: Object) -> tuple[str, ...]:

@@ -13,9 +13,11 @@ import msgspec
 
 from netkube.api.meta import Object
 from netkube.node.downward import PodFacts, field_value, resource_value
+from netkube.node.envfile import EnvFileError, Files, find_variable
 from netkube.node.expansion import expand
 
 DEFAULTS = {'PATH': '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'}
+NO_FILES: Files = {}
 MASTER_SERVICE = ('default', 'kubernetes')  # in the environment of every container
 
 
@@ -31,14 +33,22 @@ class Sources(msgspec.Struct, frozen=True):
 
 
 def container_environment(
-    pod: Object, container: Object, sources: Sources, facts: PodFacts, services: Mapping[str, str]
+    pod: Object,
+    container: Object,
+    sources: Sources,
+    facts: PodFacts,
+    services: Mapping[str, str],
+    files: Files = NO_FILES,
 ) -> dict[str, str]:
     """All variables but HOSTNAME and HOME; ``services`` are the Service variables, which the Pod's own override."""
     own: dict[str, str] = {}
     for source in container.get('envFrom') or ():
         own |= _all_of(source, pod['metadata']['namespace'], sources)
     for variable in container.get('env') or ():
-        value = _value(variable, pod, container, sources, facts, {**services, **own})
+        if reference := (variable.get('valueFrom') or {}).get('fileKeyRef'):
+            value = _file_key(reference, files)
+        else:
+            value = _value(variable, pod, container, sources, facts, {**services, **own})
         if value is not None:
             own[variable['name']] = value
     return {**DEFAULTS, **services, **own}
@@ -83,6 +93,23 @@ def _value(
     if reference := source.get('secretKeyRef'):
         return _key(reference, 'Secret', _secret_data, pod['metadata']['namespace'], sources)
     raise ConfigError(f'variable {variable["name"]}: valueFrom {", ".join(source)} is not supported')
+
+
+def _file_key(reference: dict[str, Any], files: Files) -> str | None:
+    """A value that is empty counts as none, as with the kubelet."""
+    volume, path, key = reference['volumeName'], reference['path'], reference['key']
+    if (volume, path) not in files:
+        raise ConfigError(f'cannot find the volume "{volume}" referenced by FileKeyRef')
+    optional, text = reference.get('optional', False), files[volume, path]
+    if text is None and not optional:
+        raise ConfigError("couldn't parse env file")
+    try:
+        value = find_variable(text or '', key)
+    except EnvFileError:
+        raise ConfigError("couldn't parse env file") from None
+    if not value and not optional:
+        raise ConfigError(f'environment variable key "{key}" not found in file "{path}"')
+    return value or None
 
 
 def _key(

@@ -18,6 +18,7 @@ PIDS_AVAILABLE = 0.05
 class MachineInfo(msgspec.Struct, frozen=True):
     cpus: int
     memory: int  # bytes
+    swap: int  # bytes
     disk: int  # bytes, of the file system that the cluster's state is on
     kernel: str
     os_image: str
@@ -39,6 +40,7 @@ def read_machine_info(state_dir: Path) -> MachineInfo:
     return MachineInfo(
         cpus=len(os.sched_getaffinity(0)),
         memory=_meminfo('MemTotal'),
+        swap=_meminfo('SwapTotal'),
         disk=shutil.disk_usage(_existing(state_dir)).total,
         kernel=uname.release,
         os_image=_os_image(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from ipaddress import ip_address
 
@@ -38,6 +38,7 @@ from netkube.network.plan import AddressPlan, AddressPlans
 from netkube.network.ports import Bridge, Port, ensure_port, forget_address
 from netkube.network.routes import PROTOCOL, delete_route, ensure_route, ensure_unreachable, list_routes
 from netkube.node.bridges import Plugged, Ports
+from netkube.node.hostports import HostPort, HostPorts
 
 PORT_PREFIX = 'nk'
 BRIDGE_PREFIX = 'netkube'
@@ -118,6 +119,8 @@ class NodeNetwork:
         self._thread = NamespaceThread(config.netns)
         self._deleting = NamespaceThread(config.netns)  # which waits 20 ms each time; no Pod's start waits for that
         self._plane = Plane(config)
+        self._host_ports = HostPorts([each for plan in config.plans for each in (plan.node_address, plan.gateway)])
+        self._has_host_ports: set[str] = set()  # the uids of their Pods
 
     async def start(self) -> None:
         """The Node's namespace, settings, bridges and routes are there; ports of Pods that have gone are not."""
@@ -129,6 +132,27 @@ class NodeNetwork:
         while True:
             await asyncio.sleep(KEEP_SECONDS)
             await self._thread.run(write_settings, self.config)
+            if self._has_host_ports:
+                await self._thread.run(self._host_ports.guard)
+
+    async def open_ports(self, pod_uid: str, name: str, ports: tuple[HostPort, ...]) -> None:
+        """These ports of the Node lead to the Pod; those that another Pod has, when it has gone. NftError."""
+        if ports:
+            await self._thread.run(self._host_ports.put, pod_uid, name, ports)
+            self._has_host_ports.add(pod_uid)
+
+    async def close_ports(self, pod_uid: str) -> None:
+        """No port of the Node leads to the Pod any more."""
+        if pod_uid in self._has_host_ports:
+            self._has_host_ports.discard(pod_uid)
+            await self._thread.run(self._host_ports.remove, pod_uid)
+
+    async def adopt_ports(self, of_pods: Mapping[str, tuple[str, tuple[HostPort, ...]]]) -> None:
+        """Those of Pods that live already, by uid; no other port leads anywhere."""
+        for uid, (name, ports) in of_pods.items():
+            self._host_ports.adopt(uid, name, ports)
+        self._has_host_ports |= of_pods.keys()
+        await self._thread.run(self._host_ports.reset)
 
     async def plug(self, pod_uid: str, netns: str, *addresses: Address) -> None:
         """The namespace (a name under /run/netns) has ``eth0`` with the addresses, and is reached by them.

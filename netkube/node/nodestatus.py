@@ -33,6 +33,8 @@ def node_status(config: NodeConfig, info: MachineInfo, pressure: Pressure, old: 
         ],
         'conditions': node_conditions(pressure, old, now),
         'nodeInfo': node_info(info),
+        'runtimeHandlers': [{'name': '', 'features': {'recursiveReadOnlyMounts': True, 'userNamespaces': False}}],
+        'features': {'supplementalGroupsPolicy': True},
     }
 
 
@@ -52,7 +54,7 @@ def allocatable(config: NodeConfig, info: MachineInfo) -> dict[str, str]:
     return {**capacity(config, info), 'ephemeral-storage': str(int(info.disk * (1 - DISK_AVAILABLE)))}
 
 
-def node_info(info: MachineInfo) -> dict[str, str]:
+def node_info(info: MachineInfo) -> dict[str, Any]:
     return {
         'machineID': info.machine_id,
         'systemUUID': info.system_uuid,
@@ -64,6 +66,7 @@ def node_info(info: MachineInfo) -> dict[str, str]:
         'kubeProxyVersion': KUBELET_VERSION,
         'operatingSystem': 'linux',
         'architecture': info.architecture,
+        **({'swap': {'capacity': info.swap}} if info.swap else {}),
     }
 
 

@@ -11,9 +11,11 @@ from netkube.api.meta import Object, parse_timestamp
 from netkube.runtime.cri import EXITED, ContainerStatus
 
 IMAGE_ANNOTATION = 'netkube/image'  # what the container was started with: another image is another container
+ROOT_ANNOTATION = 'netkube/root'  # the directory that is its root; '' is the machine's
 RESTARTS_ANNOTATION = 'netkube/restarts'  # how many restarts in a row led to this attempt
 ROUND_ANNOTATION = 'netkube/round'  # how often the Pod had been restarted as a whole (KEP-5532) when it was started
 SCHEME = 'netkube://'
+MACHINE_SCHEME = 'machine://'  # of an imageID: the files that are there in the image's place
 LOST_EXIT_CODE = 137
 LOST_MESSAGE = 'The container could not be located when the pod was terminated'
 TERMINAL_PHASES = ('Succeeded', 'Failed')

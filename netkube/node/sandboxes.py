@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 
 from netkube.api.families import Address
 from netkube.api.meta import Object
+from netkube.network.nft import NftError
 from netkube.node.addresses import PodAddresses
 from netkube.node.atomicwriter import Payload
 from netkube.node.config import NodeConfig
@@ -27,6 +28,7 @@ from netkube.node.dnsconfig import (
 from netkube.node.emptydir import unmount_volumes
 from netkube.node.hostfiles import HostFiles
 from netkube.node.hostpath import check_host_paths
+from netkube.node.hostports import host_ports
 from netkube.node.isolation import (
     SysctlForbidden,
     is_on_node_network,
@@ -34,6 +36,7 @@ from netkube.node.isolation import (
     sandbox_sysctls,
     seen_hostname,
 )
+from netkube.node.limits import pod_resources
 from netkube.node.network import NodeNetwork, link_name
 from netkube.node.record import PodRecord
 from netkube.node.volumes import (
@@ -121,6 +124,15 @@ class Sandboxes:
         if link_name(record.uid) not in ports:
             await self._network.plug(record.uid, status.netns, *record.addresses)
 
+    async def adopt_ports(self, records: Iterable[PodRecord]) -> None:
+        """The ports of the Node that lead to Pods of an earlier life, and no others."""
+        ports = {
+            record.uid: ('/'.join(record.key), found)
+            for record in records
+            if record.sandbox and record.pod is not None and (found := host_ports(record.pod, record.addresses))
+        }
+        await self._network.adopt_ports(ports)
+
     def dns_problems(self, pod: Object) -> list[str]:
         """What of its dnsPolicy and dnsConfig does not fit into a resolv.conf."""
         return fitted(self._resolver(pod))[1]
@@ -137,6 +149,7 @@ class Sandboxes:
 
         The namespace goes first: the kernel removes many of them, with their links, in one go.
         """
+        await self._network.close_ports(record.uid)
         await self._runtime.remove_pod_sandbox(record.uid)
         await self._network.unplug(record.uid)
         self.addresses.release(record.uid)
@@ -173,8 +186,10 @@ class Sandboxes:
             return
         try:
             await self._network.plug(record.uid, netns, *addresses)
-        except OSError as error:
+            await self._network.open_ports(record.uid, '/'.join(record.key), host_ports(pod, addresses))
+        except (OSError, NftError) as error:
             await self._runtime.remove_pod_sandbox(record.uid)
+            await self._network.unplug(record.uid)
             self.addresses.release(record.uid)
             raise SandboxFailed(f'Failed to create pod sandbox: network: {error}') from error
 
@@ -217,6 +232,7 @@ def _sandbox_config(pod: Object, netns: str, config: NodeConfig, addresses: tupl
         hostname=seen_hostname(pod, config.cluster_domain, config.node_name),
         namespaces=namespace_option(pod),
         sysctls=sandbox_sysctls(pod, addresses),
+        resources=pod_resources(pod)._replace(pids_limit=config.pod_pids_limit),
         annotations={ADDRESSES_ANNOTATION: ','.join(map(str, addresses))},
     )
 

@@ -12,12 +12,14 @@ from typing import Any
 import msgspec
 
 from netkube.api.meta import Object, parse_timestamp, timestamp
-from netkube.node.allocated import allocated_fields, mount_fields
+from netkube.node.allocated import allocated_fields, mount_fields, pod_fields, user_fields
 from netkube.node.conditions import all_containers_restarting, disrupted, merge_conditions, pod_conditions
 from netkube.node.failure import Failure
 from netkube.node.plan import Waiting
 from netkube.node.podspec import (
     IMAGE_ANNOTATION,
+    MACHINE_SCHEME,
+    ROOT_ANNOTATION,
     SCHEME,
     TERMINAL_PHASES,
     current_round,
@@ -73,6 +75,7 @@ def pod_status(pod: Object, facts: Facts, now: datetime) -> Object:
         'hostIPs': [{'ip': address} for address in facts.host_ips],
         'startTime': old.get('startTime') or timestamp(now),
         'containerStatuses': rows,
+        **pod_fields(pod),
     }
     if facts.failure and facts.ended:  # reason and message come with the phase
         status['reason'], status['message'] = facts.failure.reason, facts.failure.message
@@ -153,6 +156,9 @@ def _container_status(pod: Object, container: Object, facts: Facts, *, init: boo
         row['state'] = {'waiting': _waiting(waiting or _not_begun(pod))}
         return row
     row |= {'restartCount': last.attempt, 'containerID': SCHEME + last.id, **allocated_fields(container)}
+    row['imageID'] = MACHINE_SCHEME + last.annotations.get(ROOT_ANNOTATION, '/')
+    if last.user:
+        row['user'] = user_fields(last.user)
     row['image'] = last.annotations.get(IMAGE_ANNOTATION, image)
     if waiting is not None and last.state != RUNNING:
         row['state'] = {'waiting': _waiting(waiting)}

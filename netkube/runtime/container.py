@@ -80,6 +80,9 @@ class Container:
     def hostname_file(self) -> str:
         return f'{self.directory}/hostname'
 
+    def see_user(self, word: bytes) -> None:
+        self.status = self.status._replace(user=tuple(map(int, word.split())))
+
     def started(self, now: float) -> None:
         self.status = self.status._replace(state=cri.RUNNING, pid=self.pid, started_at=timestamp(now))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from netkube.runtime import linux
-from netkube.runtime.cri import ContainerConfig
+from netkube.runtime.cri import MERGE, ContainerConfig
 
 # By number, linux/capability.h
 CAPABILITIES = (
@@ -19,12 +19,19 @@ CAPABILITIES = (
     'CHECKPOINT_RESTORE',
 )  # fmt: skip
 
+USER = b'user '
+
 
 class User(NamedTuple):
     uid: int
     gid: int
     groups: tuple[int, ...]
     home: str
+
+
+def word_of(user: User) -> bytes:
+    """What the child says on its channel to the server, before it is that user."""
+    return USER + b' '.join(b'%d' % id for id in (user.uid, user.gid, *user.groups))
 
 
 def capability_bits(names: Iterable[str]) -> int:
@@ -51,24 +58,37 @@ def plan_rights(config: ContainerConfig, own: int) -> Rights:
 def find_user(config: ContainerConfig) -> User:
     """As the container's own /etc/passwd has it; an unknown uid has group 0 and the home directory /."""
     uid = config.user or 0
-    gid, home = _passwd_entry(uid)
+    name, gid, home = _passwd_entry(uid)
     if config.group is not None:
         gid = config.group
-    return User(uid, gid, tuple(dict.fromkeys((gid, *config.supplemental_groups))), home)
+    merged = _groups_of(name) if name and config.supplemental_groups_policy == MERGE else ()
+    return User(uid, gid, tuple(dict.fromkeys((gid, *merged, *config.supplemental_groups))), home)
 
 
-def _passwd_entry(uid: int) -> tuple[int, str]:
+def _passwd_entry(uid: int) -> tuple[bytes, int, str]:
     """The first line of the uid's. Bytes, since a text file's decoder would be 100 page faults of a new child."""
-    for line in _read_passwd().split(b'\n'):
+    for line in _read('/etc/passwd').split(b'\n'):
         fields = line.split(b':')
         if len(fields) >= 6 and fields[2] == b'%d' % uid:
-            return int(fields[3]), os.fsdecode(fields[5]) or '/'
-    return 0, '/'
+            return fields[0], int(fields[3]), os.fsdecode(fields[5]) or '/'
+    return b'', 0, '/'
 
 
-def _read_passwd() -> bytes:
+def _groups_of(name: bytes) -> list[int]:
+    """Those that /etc/group says the user is a member of; a line that is none is passed over."""
+    found = []
+    for line in _read('/etc/group').split(b'\n'):
+        rest, _, members = line.rpartition(b':')
+        if members and name in members.split(b','):
+            gid = rest.rpartition(b':')[2]
+            if gid.isdigit():
+                found.append(int(gid))
+    return found
+
+
+def _read(path: str) -> bytes:
     try:
-        file = os.open('/etc/passwd', os.O_RDONLY | os.O_CLOEXEC)
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return b''  # a root without users
     try:

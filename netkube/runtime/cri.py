@@ -30,7 +30,9 @@ CREATED, RUNNING, EXITED = 'created', 'running', 'exited'  # states of a contain
 READY, NOT_READY = 'ready', 'notready'  # states of a sandbox
 
 
+MIN_SHARES = 2  # of CPU: what asks for none
 POD, CONTAINER, NODE = 'pod', 'container', 'node'  # whose a namespace is (CRI's NamespaceMode)
+MERGE, STRICT = 'merge', 'strict'  # whether /etc/group has a say (SupplementalGroupsPolicy)
 PRIVATE, HOST_TO_CONTAINER, BIDIRECTIONAL = 'private', 'host-to-container', 'bidirectional'  # MountPropagation
 
 
@@ -52,6 +54,16 @@ class NamespaceOption(NamedTuple):
     ipc: str = POD  # or NODE
 
 
+class LinuxContainerResources(NamedTuple):
+    """The most that a container, or all of a Pod's, may use, and its part where all want more; 0 leaves it unsaid."""
+
+    cpu_quota: int = 0  # microseconds of CPU time in every 100 ms
+    memory_limit: int = 0  # bytes
+    pids_limit: int = 0  # processes and threads
+    cpu_shares: int = 0  # in relation to others; MIN_SHARES to 262144, a whole core's are 1024
+    oom_score_adj: int = 0  # -1000 to 1000: who is killed first when memory runs out; not of a Pod
+
+
 class SandboxConfig(NamedTuple):
     """What the containers of a Pod share."""
 
@@ -62,6 +74,7 @@ class SandboxConfig(NamedTuple):
     hostname: str = ''
     namespaces: NamespaceOption = NamespaceOption()
     sysctls: Mapping[str, str] = DEFAULT_SYSCTLS  # any other than the defaults must exist
+    resources: LinuxContainerResources = LinuxContainerResources()  # of all containers together
     annotations: Mapping[str, str] = {}
 
 
@@ -73,14 +86,6 @@ class PodSandboxStatus(NamedTuple):
     state: str  # READY or NOT_READY
     created_at: str  # RFC 3339, microseconds
     annotations: Mapping[str, str] = {}
-
-
-class LinuxContainerResources(NamedTuple):
-    """The most that a container may use; 0 is as much as there is."""
-
-    cpu_quota: int = 0  # microseconds of CPU time in every 100 ms
-    memory_limit: int = 0  # bytes
-    pids_limit: int = 0  # processes and threads
 
 
 class ContainerConfig(NamedTuple):
@@ -99,6 +104,7 @@ class ContainerConfig(NamedTuple):
     user: int | None = None  # None is root
     group: int | None = None  # None is the user's own of /etc/passwd, or root
     supplemental_groups: tuple[int, ...] = ()
+    supplemental_groups_policy: str = MERGE
     capabilities: tuple[str, ...] = DEFAULT_CAPABILITIES  # without CAP_
     privileged: bool = False  # the machine's devices; /proc and /sys neither masked nor read-only
     no_new_privileges: bool = False
@@ -132,6 +138,7 @@ class ContainerStatus(NamedTuple):
     reason: str = ''  # of an exit: Completed, Error, OOMKilled or StartError
     message: str = ''  # why it could not start, or its termination log
     annotations: Mapping[str, str] = {}
+    user: tuple[int, ...] = ()  # uid, gid and all groups of its first process, once it runs
 
 
 class CriError(RuntimeError):
@@ -150,7 +157,9 @@ class RuntimeUnavailable(CriError):
 
 
 def sandbox_config(record: Record) -> SandboxConfig:
-    return SandboxConfig(**{**record, 'namespaces': NamespaceOption(**record.get('namespaces', {}))})
+    namespaces = NamespaceOption(**record.get('namespaces', {}))
+    resources = LinuxContainerResources(**record.get('resources', {}))
+    return SandboxConfig(**{**record, 'namespaces': namespaces, 'resources': resources})
 
 
 def container_config(record: Record) -> ContainerConfig:

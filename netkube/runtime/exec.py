@@ -57,7 +57,7 @@ def _become(
     channel: int,
 ) -> None:
     try:
-        limits.join(groups)
+        limits.join(groups, config.resources.oom_score_adj)
         if config.privileged:
             devices.leave()
         program = credentials.read_filter(config)

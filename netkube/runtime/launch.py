@@ -13,6 +13,7 @@ from typing import NamedTuple
 from netkube.runtime import cgroup, descriptors
 from netkube.runtime.attachment import Attachment, Tap
 from netkube.runtime.container import Container, Exit, exit_of
+from netkube.runtime.credentials import USER
 from netkube.runtime.cri import NODE, ContainerConfig, ContainerStatus, CriError, Mount, record_of
 from netkube.runtime.exec import Command
 from netkube.runtime.execution import Execution
@@ -137,11 +138,14 @@ class Launcher:
             self._loop.unwatch(stream.fd)
 
     def _take_word(self, run: Run) -> None:
-        """Silence means that exec has closed the channel. A terminal comes before."""
+        """Silence means that exec has closed the channel. A terminal and the user come before."""
         word, fds = descriptors.receive(run.channel, _WORD_BYTES, 1)
         if word == TTY:
             run.container.stdin = os.dup(fds[0]) if run.container.config.stdin else -1
             self._follow(run, fds[0], 'stdout')
+            return
+        if word.startswith(USER):
+            run.container.see_user(word.removeprefix(USER))
             return
         run.container.refusal = word.decode(errors='replace')
         self._loop.unwatch(run.channel.fileno())

@@ -103,7 +103,7 @@ class Setup:
 
 def join_cgroups(setup: Setup) -> None:
     """First of all: what it does from here on counts."""
-    limits.join(setup.groups)
+    limits.join(setup.groups, setup.config.resources.oom_score_adj)
     if setup.config.privileged:
         setup.machine.devices.leave()
 
@@ -228,6 +228,7 @@ def enter_directory(path: str) -> None:
 def become_user(setup: Setup) -> None:
     setup.user = credentials.find_user(setup.config)
     own_streams(setup.user)
+    os.write(setup.given.channel, credentials.word_of(setup.user))
     credentials.become(setup.user, setup.rights, setup.filter)
 
 

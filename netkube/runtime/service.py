@@ -20,7 +20,7 @@ from netkube.runtime.exec import Command
 from netkube.runtime.execution import Execution
 from netkube.runtime.gate import Gate
 from netkube.runtime.launch import Launcher
-from netkube.runtime.limits import Confinement, find_controllers
+from netkube.runtime.limits import find_controllers, plan_container, plan_pod, weigh_all
 from netkube.runtime.lookup import in_words
 from netkube.runtime.loop import Loop
 from netkube.runtime.mounts import MachineMounts
@@ -58,7 +58,7 @@ class RuntimeService:
         self._loop = loop
         self._directory = directory
         self._cgroup_name, self._cgroup_path = cgroup_name, cgroup_path
-        self._controllers = find_controllers(cgroup_name)
+        self._controllers = weigh_all(find_controllers(cgroup_name), cgroup_name)
         self._now = now
         self._sandboxes: dict[str, Sandbox] = {}
         self._containers: dict[str, Container] = {}
@@ -98,9 +98,12 @@ class RuntimeService:
             undo.callback(cgroup.remove, path)
             self.launcher.shared_memory.create(asked.id)
             undo.callback(self.launcher.shared_memory.delete, asked.id)
+            confinement = plan_pod(self._controllers, self._cgroup_name, path, asked.id, asked.resources)
+            confinement.apply()
+            undo.callback(confinement.remove)
             namespaces = self._namespaces.make(asked)
             undo.pop_all()
-        self._sandboxes[asked.id] = Sandbox(asked, path, namespaces, self._now())
+        self._sandboxes[asked.id] = Sandbox(asked, path, confinement, namespaces, self._now())
 
     def stop_pod_sandbox(self, id: str) -> After:
         """Kills what runs in it, and answers when that has ended. An unknown one is stopped."""
@@ -132,7 +135,10 @@ class RuntimeService:
     def _make_container(self, asked: ContainerConfig, sandbox: Sandbox) -> Container:
         asked = asked._replace(hostname=asked.hostname or sandbox.config.hostname)
         path = cgroup.create_below(sandbox.cgroup_path, asked.id)
-        confinement = Confinement(self._controllers, f'{self._cgroup_name}/{asked.id}', path, asked.resources)
+        confinement = plan_container(
+            self._controllers, self._cgroup_name, path, asked.id, asked.resources, sandbox.confinement,
+            sandbox.config.resources.cpu_shares,
+        )  # fmt: skip
         try:
             confinement.apply()
         except OSError:
@@ -258,6 +264,7 @@ class RuntimeService:
                 self._mounts.change(lambda: netns.delete(sandbox.config.netns))
             sandbox.namespaces.close()
             self.launcher.shared_memory.delete(id)
+            sandbox.confinement.remove()
             cgroup.remove(sandbox.cgroup_path)
             del self._sandboxes[id]
         return {}

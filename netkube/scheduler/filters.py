@@ -61,10 +61,12 @@ def node_unschedulable(pod: Object, demand: Demand, candidate: Candidate) -> Ref
 
 
 def taint_toleration(pod: Object, demand: Demand, candidate: Candidate) -> Refusal | None:
-    tolerations = pod['spec'].get('tolerations') or ()
-    if find_untolerated(candidate.node.taints, tolerations, HARD_EFFECTS) is not None:
-        return Refusal(('node(s) had untolerated taint(s)',))
-    return None
+    return Refusal(('node(s) had untolerated taint(s)',)) if is_shunned(pod, candidate.node) else None
+
+
+def is_shunned(pod: Object, node: Node) -> bool:
+    """A taint of the Node keeps the Pod away."""
+    return find_untolerated(node.taints, pod['spec'].get('tolerations') or (), HARD_EFFECTS) is not None
 
 
 def node_affinity(pod: Object, demand: Demand, candidate: Candidate) -> Refusal | None:

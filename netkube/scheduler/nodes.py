@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from netkube.api.meta import Object
+from netkube.api.podresources import Amounts, parse_amounts
 from netkube.api.taints import Taint, parse_taints
-from netkube.scheduler.requests import Amounts, Demand, HostPort, parse_amounts, parse_demand
+from netkube.scheduler.requests import Demand, HostPort, parse_demand
 
 Labels = Mapping[str, str]
 
@@ -60,6 +61,7 @@ class Placed(msgspec.Struct, frozen=True):
     node: str
     demand: Demand
     has_anti_affinity: bool = False
+    has_affinity: bool = False  # of either kind
 
 
 class Placements:
@@ -73,6 +75,7 @@ class Placements:
         self._placed: dict[str, Placed] = {}
         self._loads: dict[str, Load] = {}
         self._with_anti_affinity = 0
+        self._with_affinity = 0
 
     def load(self, node: str) -> Load:
         return self._loads.setdefault(node, Load())
@@ -85,22 +88,32 @@ class Placements:
         """Some Pod wants to keep others away."""
         return self._with_anti_affinity > 0
 
+    @property
+    def any_affinity(self) -> bool:
+        """Some Pod wants to be with others, or not."""
+        return self._with_affinity > 0
+
     def place(self, pod: Object, node: str) -> None:
         uid = pod['metadata']['uid']
         known = self._placed.get(uid)
         if known is not None and known.node == node and known.pod['spec']['containers'] == pod['spec']['containers']:
             return
         self.remove(uid)
-        placed = self._placed[uid] = Placed(pod, node, parse_demand(pod), _has_anti_affinity(pod))
+        placed = self._placed[uid] = Placed(
+            pod, node, parse_demand(pod), _has(pod, 'podAntiAffinity'), _has(pod, 'podAffinity', 'podAntiAffinity')
+        )
         self.load(node).add(placed.demand)
         self._with_anti_affinity += placed.has_anti_affinity
+        self._with_affinity += placed.has_affinity
 
     def remove(self, uid: str) -> None:
         placed = self._placed.pop(uid, None)
         if placed is not None:
             self.load(placed.node).add(placed.demand, -1)
             self._with_anti_affinity -= placed.has_anti_affinity
+            self._with_affinity -= placed.has_affinity
 
 
-def _has_anti_affinity(pod: Object) -> bool:
-    return bool((pod['spec'].get('affinity') or {}).get('podAntiAffinity'))
+def _has(pod: Object, *kinds: str) -> bool:
+    affinity = pod['spec'].get('affinity') or {}
+    return any(affinity.get(kind) for kind in kinds)

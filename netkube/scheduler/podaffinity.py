@@ -8,8 +8,10 @@ import msgspec
 
 from netkube.api.meta import Object
 from netkube.api.selectors import Selector, from_label_selector
+from netkube.scheduler.labelkeys import selector_of
 from netkube.scheduler.nodes import Labels, Placed
 
+PREFERRED = 'preferredDuringSchedulingIgnoredDuringExecution'
 REQUIRED = 'requiredDuringSchedulingIgnoredDuringExecution'
 AFFINITY = "node(s) didn't match pod affinity rules"
 ANTI_AFFINITY = "node(s) didn't match pod anti-affinity rules"
@@ -37,15 +39,20 @@ class Term(msgspec.Struct, frozen=True):
 def parse_terms(pod: Object, kind: str) -> tuple[Term, ...]:
     """``kind`` is podAffinity or podAntiAffinity; only what is required."""
     affinity = (pod['spec'].get('affinity') or {}).get(kind) or {}
-    return tuple(_parse_term(each, pod['metadata']['namespace']) for each in affinity.get(REQUIRED) or ())
+    return tuple(_parse_term(each, pod) for each in affinity.get(REQUIRED) or ())
 
 
-def _parse_term(term: Object, own_namespace: str) -> Term:
+def parse_preferred(pod: Object, kind: str) -> tuple[tuple[Term, int], ...]:
+    """Each with its weight."""
+    affinity = (pod['spec'].get('affinity') or {}).get(kind) or {}
+    return tuple((_parse_term(each['podAffinityTerm'], pod), each['weight']) for each in affinity.get(PREFERRED) or ())
+
+
+def _parse_term(term: Object, pod: Object) -> Term:
     """Without namespaces and namespaceSelector the Pod's own namespace is meant."""
     named, selector = term.get('namespaces') or [], term.get('namespaceSelector')
-    namespaces = named if named or selector is not None else [own_namespace]
-    chosen = from_label_selector(term.get('labelSelector'))
-    return Term(chosen, frozenset(namespaces), from_label_selector(selector), term['topologyKey'])
+    namespaces = named if named or selector is not None else [pod['metadata']['namespace']]
+    return Term(selector_of(term, pod), frozenset(namespaces), from_label_selector(selector), term['topologyKey'])
 
 
 class Neighbourhood(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from netkube.api.errors import ApiError
@@ -13,8 +13,9 @@ from netkube.client.events import EventRecorder
 from netkube.client.informer import Informers
 from netkube.client.interface import STRATEGIC_MERGE_PATCH
 from netkube.scheduler import podaffinity, topologyspread
-from netkube.scheduler.filters import ANYWHERE, Candidate, Surroundings, check, failure_message
+from netkube.scheduler.filters import ANYWHERE, Candidate, Surroundings, check, failure_message, is_shunned
 from netkube.scheduler.nodes import Labels, Node, Placements, parse_node
+from netkube.scheduler.preferences import Preferences, has_affinity, has_soft_spread, prefer
 from netkube.scheduler.requests import parse_demand
 from netkube.scheduler.scores import best
 
@@ -105,12 +106,22 @@ class Scheduler:
         refusals = [check(pod, demand, candidate) for candidate in every]
         fitting = [candidate for candidate, refusal in zip(every, refusals, strict=True) if refusal is None]
         if fitting:
-            await self._bind(pod, best(pod, demand, fitting).node.name)
+            await self._bind(pod, best(pod, demand, fitting, self._prefer(pod, fitting)).node.name)
             return
         message = failure_message([refusal for refusal in refusals if refusal is not None])
         self._refused.add(key)
         self._recorder.event(pod, 'Warning', 'FailedScheduling', message)
         await self._write_condition(pod, 'Unschedulable', message)
+
+    def _prefer(self, pod: Object, fitting: Sequence[Candidate]) -> Preferences | None:
+        """Only where there is a choice, and somebody cares."""
+        if len(fitting) < 2 or not (has_soft_spread(pod) or has_affinity(pod) or self._placements.any_affinity):
+            return None
+        labels, names = self._labels(), [candidate.node.name for candidate in fitting]
+        return prefer(pod, self._placements.pods(), labels, names, self._namespace_labels)
+
+    def _labels(self) -> dict[str, Labels]:
+        return {name: node.labels for name, node in self._nodes.items()}
 
     def _survey(self, pod: Object) -> Surroundings:
         """Only where a Pod cares about others, or one of them about it: it looks at all that are placed."""
@@ -119,9 +130,16 @@ class Scheduler:
         cares = 'podAffinity' in affinity or 'podAntiAffinity' in affinity or self._placements.any_anti_affinity
         if not cares and not spec.get('topologySpreadConstraints'):
             return ANYWHERE
-        placed, labels = self._placements.pods(), {name: node.labels for name, node in self._nodes.items()}
+        placed, labels = self._placements.pods(), self._labels()
         neighbourhood = podaffinity.survey(pod, placed, labels, self._namespace_labels) if cares else None
-        return Surroundings(topologyspread.survey(pod, placed, labels), neighbourhood)
+        return Surroundings(topologyspread.survey(pod, placed, labels, self._shunned(pod)), neighbourhood)
+
+    def _shunned(self, pod: Object) -> frozenset[str]:
+        """The Nodes whose taints keep the Pod away, where a constraint asks."""
+        constraints = pod['spec'].get('topologySpreadConstraints') or ()
+        if not any(each.get('nodeTaintsPolicy') == 'Honor' for each in constraints):
+            return frozenset()
+        return frozenset(node.name for node in self._nodes.values() if is_shunned(pod, node))
 
     def _namespace_labels(self, name: str) -> Labels:
         namespace = self._namespaces.get(('', name))

@@ -12,12 +12,15 @@ from netkube.api.meta import Object
 from netkube.api.taints import tolerates
 from netkube.scheduler.filters import Candidate
 from netkube.scheduler.nodeaffinity import preferred_weight
+from netkube.scheduler.preferences import Preferences
 from netkube.scheduler.requests import Demand
 
 TAINT_WEIGHT, AFFINITY_WEIGHT, RESOURCES_WEIGHT = 3, 2, 1
 
 
-def best(pod: Object, demand: Demand, candidates: Sequence[Candidate]) -> Candidate:
+def best(
+    pod: Object, demand: Demand, candidates: Sequence[Candidate], preferences: Preferences | None = None
+) -> Candidate:
     """``candidates`` must not be empty."""
     if len(candidates) == 1:
         return candidates[0]
@@ -27,6 +30,8 @@ def best(pod: Object, demand: Demand, candidates: Sequence[Candidate]) -> Candid
         TAINT_WEIGHT * taints[i] + AFFINITY_WEIGHT * affinity[i] + RESOURCES_WEIGHT * least_allocated(demand, each)
         for i, each in enumerate(candidates)
     ]
+    if preferences is not None:
+        totals = [total + preferences.score(each.node.name) for total, each in zip(totals, candidates, strict=True)]
     order = sorted(range(len(candidates)), key=lambda i: (-totals[i], candidates[i].load.pods, candidates[i].node.name))
     return candidates[order[0]]
 

@@ -1,17 +1,17 @@
 """Even spread over zones, nodes, ...: spec.topologySpreadConstraints that forbid.
 
-Source: pkg/scheduler/framework/plugins/podtopologyspread; ScheduleAnyway, which only prefers, is not scored.
+Source: pkg/scheduler/framework/plugins/podtopologyspread. What only prefers is in ``preferences``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
 from netkube.api.meta import Object, is_deleting
-from netkube.api.selectors import from_label_selector
+from netkube.scheduler.labelkeys import selector_of
 from netkube.scheduler.nodeaffinity import matches_required
 from netkube.scheduler.nodes import Labels, Placed
 
@@ -36,24 +36,29 @@ class Spread(msgspec.Struct, frozen=True):
         return SKEWED if skew > self.max_skew else ''
 
 
-def survey(pod: Object, placed: Sequence[Placed], nodes: Mapping[str, Labels]) -> tuple[Spread, ...]:
-    """``nodes``: the labels of each Node by its name."""
+def survey(
+    pod: Object, placed: Sequence[Placed], nodes: Mapping[str, Labels], shunned: Collection[str] = ()
+) -> tuple[Spread, ...]:
+    """``nodes``: the labels of each Node by its name; ``shunned``: those whose taints the Pod does not tolerate."""
     hard = [
         each
         for each in pod['spec'].get('topologySpreadConstraints') or ()
         if each['whenUnsatisfiable'] == 'DoNotSchedule'
     ]
     keys = {each['topologyKey'] for each in hard}
-    counted = {
-        name: labels
-        for name, labels in nodes.items()
-        if keys <= labels.keys() and matches_required(pod, labels, name)
-    } if hard else {}  # fmt: skip
-    return tuple(_count(each, pod, placed, counted) for each in hard)
+    labeled = {name: labels for name, labels in nodes.items() if keys <= labels.keys()} if hard else {}
+    wanted = {name: labels for name, labels in labeled.items() if matches_required(pod, labels, name)}
+
+    def counted(constraint: Object) -> dict[str, Labels]:
+        chosen = labeled if constraint.get('nodeAffinityPolicy') == 'Ignore' else wanted
+        out = shunned if constraint.get('nodeTaintsPolicy') == 'Honor' else ()
+        return {name: labels for name, labels in chosen.items() if name not in out}
+
+    return tuple(_count(each, pod, placed, counted(each)) for each in hard)
 
 
 def _count(constraint: Object, pod: Object, placed: Sequence[Placed], nodes: Mapping[str, Labels]) -> Spread:
-    key, selector = constraint['topologyKey'], from_label_selector(constraint.get('labelSelector'))
+    key, selector = constraint['topologyKey'], selector_of(constraint, pod)
     counts = Counter({labels[key]: 0 for labels in nodes.values()})
     for each in placed:
         metadata = each.pod['metadata']

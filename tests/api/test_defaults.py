@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netkube.api.defaults.pod import pull_policy
+from netkube.api.defaults.pod import default_pod, pull_policy
 from netkube.api.resources import DEPLOYMENTS, ENDPOINTSLICES, NAMESPACES, NODES, PODS, REPLICASETS, SECRETS, SERVICES
 
 from .objects import created, deployment, named, pod, pod_with, service
@@ -149,3 +149,16 @@ def test_node_allocatable_is_its_capacity():
                            'status': {'capacity': {'pods': '110'}}})  # fmt: skip
     assert made['status']['allocatable'] == {'pods': '110'}
     assert made['spec']['podCIDRs'] == ['10.0.0.0/24']
+
+
+def test_what_a_pod_requests_as_a_whole():
+    """What it says; else what its containers request together, an init container included; else its limit."""
+    ask = {'requests': {'cpu': '250m', 'memory': '64Mi'}}
+    one = {'name': 'a', 'image': 'i', 'resources': ask}
+    init = {**one, 'name': 'i', 'resources': {'requests': {'cpu': '1'}}}
+    pod = {'metadata': {'name': 'p'}, 'spec': {
+        'containers': [one, {**one, 'name': 'b'}], 'initContainers': [init],
+        'resources': {'limits': {'cpu': '2', 'memory': '1Gi', 'hugepages-2Mi': '4Mi'}},
+    }}  # fmt: skip
+    default_pod(pod)
+    assert pod['spec']['resources']['requests'] == {'cpu': '1', 'memory': '128Mi', 'hugepages-2Mi': '4Mi'}

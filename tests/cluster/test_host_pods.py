@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +74,37 @@ def test_down_leaves_nothing_of_them(own: Cluster, killed: tuple[str, ...]) -> N
 def test_a_hidden_path_is_absolute(own: Cluster) -> None:
     said = own.run('up', '--hide', 'etc/passwd').stderr
     assert 'invalid --hide "etc/passwd": not an absolute path below /' in said
+
+
+def node_address(shop: Cluster) -> str:
+    status = found(shop, 'nodes')['items'][0]['status']
+    return next(row['address'] for row in status['addresses'] if row['type'] == 'InternalIP')
+
+
+async def test_a_port_of_the_node_leads_to_a_pod_beside_those_of_services(shop: Cluster) -> None:
+    """The machine asks the Node's address; a node port of the same number stays the Service's."""
+    both = [{'containerPort': 80, 'hostPort': port} for port in (8080, 30080)]
+    exposed = service('other', 80, type='NodePort')
+    exposed['spec']['ports'][0]['nodePort'] = 30080
+    shop.apply(pod('held', server(ports=both)), pod('other', server(ports=PORTS)), exposed)
+    address = node_address(shop)
+
+    def who(port: int) -> str:
+        try:
+            with urllib.request.urlopen(f'http://{address}:{port}', timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ''
+
+    assert 'held' in who(8080)
+    await eventually(lambda: 'other' in who(30080))
+    shop.kubectl('delete', 'pod', 'held', '--now')
+    assert who(8080) == ''
+
+
+def test_what_kubectl_describes(shop: Cluster) -> None:
+    asked = {'requests': {'cpu': '150m', 'memory': '64Mi'}, 'limits': {'memory': '128Mi'}}
+    shop.apply(pod('asking', container('sleep', 'infinity', resources=asked)))
+    row = re.search(r'default +asking +(.*)', shop.kubectl('describe', 'node'))
+    assert row and re.sub(r'\(\d+%\)', '', row[1]).split()[:4] == ['150m', '0', '64Mi', '128Mi']
+    assert re.search(r'Image ID: +machine:///\n', shop.kubectl('describe', 'pod', 'asking'))

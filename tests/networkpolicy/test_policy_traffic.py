@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from policy_lab import ALL, NONE, TCP, UDP, Lab
+
+from netkube.node.hostports import HostPort, HostPorts
 
 DENY_INGRESS = """
 metadata: {name: deny-ingress}
@@ -52,6 +56,22 @@ async def test_default_deny_of_egress_cuts_all_but_the_node(lab: Lab) -> None:
     assert await lab.reach(a, lab.node) == ALL
     assert await lab.reach(a, a) == ALL
     assert await lab.reach(lab.outside, a) == ALL
+
+
+async def test_a_port_of_the_node_is_the_pod_that_it_leads_to(lab: Lab) -> None:
+    a, b = await lab.pod('a'), await lab.pod('b')
+    ports = [HostPort('', kind, 80, address, 80) for kind in ('tcp', 'udp') for address in b.address.values()]
+    table = HostPorts([ip_address(address) for address in lab.node.address.values()])
+    await lab.thread.run(table.put, 'b', 'default/b', tuple(ports))
+    assert await lab.reach(a, lab.node) == ALL
+
+    await lab.apply(DENY_INGRESS)
+
+    assert await lab.reach(a, lab.node) == NONE
+    assert await lab.reach(lab.outside, lab.node) == NONE
+    assert await lab.reach(b, lab.node) == ALL  # itself
+    await lab.thread.run(table.remove, 'b')
+    assert await lab.reach(a, lab.node) == ALL  # the Node's own port again
 
 
 async def test_a_deleted_policy_cuts_nobody(lab: Lab) -> None:

@@ -50,6 +50,7 @@ class Lab:
             netns_of=lambda uid: f'{self.name}-{uid}',
         )
         self.agent: NodeAgent
+        self.network: NodeNetwork
 
     async def start_runtime(self) -> None:
         options = ('--socket', self.socket, '--root', str(self.folder / 'root'), '--cgroup', self.name)
@@ -73,6 +74,7 @@ class Lab:
         recorder, network = EventRecorder(self.client, 'kubelet', NODE), NodeNetwork(self.network_config)
         await runtime.connect()
         await network.start()
+        self.network = network
         self.agent = NodeAgent(self.client, informers, runtime, network, self.config, recorder)
         life = asyncio.gather(informers.run(), recorder.run(), self.agent.run())
         try:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
 
+import pytest
 from node_lab import Lab, condition, container, running, waiting_reason
 
 from netkube.api.resources import LEASES, NODES, PODS
+from netkube.runtime.credentials import CAPABILITIES
+from netkube.runtime.limits import find_controllers
+from netkube.runtime.linux import permitted_capabilities
 from netkube.testing import eventually
 
 SERVER = ('python3', '-m', 'http.server', '80')
@@ -229,3 +234,43 @@ async def test_the_node_is_registered_with_a_lease(kubelet: Lab) -> None:
     await eventually(renewed)
     lease = await kubelet.client.get(LEASES, 'kube-node-lease', 'node-1')
     assert lease['spec']['leaseDurationSeconds'] == 40 and lease['spec']['holderIdentity'] == 'node-1'
+
+
+async def test_a_pod_with_resources_of_its_own(kubelet: Lab) -> None:
+    """They make its class, are shown in its status, and hold its containers."""
+    resources = {'limits': {'cpu': '500m', 'memory': '64Mi'}}
+    pod = await kubelet.create_pod('sleep', 'infinity', spec={'resources': resources}, wait=True)
+    both = resources | {'requests': resources['limits']}
+    assert pod['status']['qosClass'] == 'Guaranteed'
+    assert (pod['status']['resources'], pod['status']['allocatedResources']) == (both, both['requests'])
+    may = permitted_capabilities() >> CAPABILITIES.index('SYS_RESOURCE') & 1
+    assert await kubelet.sh('cat /proc/self/oom_score_adj') == ('-997\n' if may else '0\n')
+    assert not [event for event in await kubelet.events() if event[1] == 'NotHonoured']
+
+
+async def test_a_pod_has_its_part_of_the_cpu(kubelet: Lab) -> None:
+    """Of all its containers together; which share of it each has, the kernel knows, too."""
+    if (cpu := find_controllers(kubelet.name).get('cpu')) is None:
+        pytest.skip('this machine has no cgroup controller of the CPU')
+    asked = {'resources': {'requests': {'cpu': '500m'}, 'limits': {'cpu': '1'}}}
+    pod = await kubelet.create_pod('sleep', 'infinity', **asked, wait=True, spec={'overhead': {'cpu': '500m'}})
+    folder = Path(cpu.root, kubelet.name, pod['metadata']['uid'])
+    own = folder / container(pod)['containerID'].removeprefix('netkube://')
+    v1 = cpu.version == 1
+    names = ('cpu.shares', 'cpu.cfs_quota_us') if v1 else ('cpu.weight', 'cpu.max')
+    found = [(each / name).read_text().split()[0] for each in (folder, own) for name in names]
+    assert found == (['1024', '150000', '512', '100000'] if v1 else ['100', '150000', '59', '100000'])
+
+
+async def test_what_a_container_is_and_runs_as(kubelet: Lab) -> None:
+    security = {'runAsUser': 1234, 'runAsGroup': 77, 'supplementalGroups': [9], 'fsGroup': 8}
+    row = container(await kubelet.create_pod('sleep', 'infinity', spec={'securityContext': security}, wait=True))
+    assert row['imageID'] == 'machine:///'
+    assert row['user'] == {'linux': {'uid': 1234, 'gid': 77, 'supplementalGroups': [77, 9, 8]}}
+    assert await kubelet.sh('cat /proc/self/oom_score_adj') == '1000\n'
+
+
+async def test_what_the_node_can_do(kubelet: Lab) -> None:
+    status = (await kubelet.client.get(NODES, '', 'node-1'))['status']
+    assert status['features'] == {'supplementalGroupsPolicy': True}
+    assert [handler.get('name', '') for handler in status['runtimeHandlers']] == ['']

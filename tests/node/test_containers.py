@@ -9,13 +9,13 @@ import pytest
 from pods import NOW, container, pod, seconds
 
 from netkube.api.meta import timestamp
-from netkube.node.containers import PodFiles, capabilities, container_config, container_id, limits, resolve_sub_path
+from netkube.node.containers import PodFiles, capabilities, container_config, container_id, resolve_sub_path
 from netkube.node.environment import ConfigError
 from netkube.node.honoured import unhonoured
 from netkube.node.plan import StartContainer, StopContainer
 from netkube.node.references import references_of
 from netkube.node.termination import grace_seconds
-from netkube.runtime.cri import DEFAULT_CAPABILITIES, LinuxContainerResources, Mount
+from netkube.runtime.cri import DEFAULT_CAPABILITIES, Mount
 
 FILES = PodFiles(Path('/pods/etc/hosts'), Path('/pods/etc/resolv.conf'), {'v': Path('/pods/volumes/v')})
 ETC = (Mount('/pods/etc/hosts', '/etc/hosts'), Mount('/pods/etc/resolv.conf', '/etc/resolv.conf'))
@@ -130,12 +130,6 @@ def test_what_is_not_honoured(spec, fields):
     one = pod()
     one['spec'] |= spec
     assert unhonoured(one, {'cpu'}) == fields
-
-
-def test_limits_in_the_units_of_the_kernel(tmp_path):
-    assert limits({}) == LinuxContainerResources()
-    assert limits({'cpu': '1500m', 'memory': '64Mi'}) == LinuxContainerResources(150_000, 64 << 20)
-    assert limits({'cpu': '1m'}).cpu_quota == 1000
 
 
 STOP = StopContainer('id', 'c', '')

@@ -13,9 +13,11 @@ def test_a_profile_that_says_unconfined_asks_for_nothing():
     assert unhonoured({'spec': asked}, ()) == []
 
 
-def test_a_port_of_the_machine_and_user_namespaces():
-    asked = {'hostUsers': False, 'containers': [{'name': 'c', 'ports': [{'containerPort': 80, 'hostPort': 8080}]}]}
-    assert unhonoured({'spec': asked}, ()) == ['spec.hostUsers', 'spec.containers[c].ports[80].hostPort']
+def test_a_port_of_loopback_and_user_namespaces():
+    port = {'containerPort': 80, 'hostPort': 8080}
+    ports = [port, {**port, 'containerPort': 81, 'hostIP': '127.0.0.1'}]
+    asked = {'hostUsers': False, 'containers': [{'name': 'c', 'ports': ports}]}
+    assert unhonoured({'spec': asked}, ()) == ['spec.hostUsers', 'spec.containers[c].ports[81].hostPort']
 
 
 def test_an_unmasked_proc_comes_with_a_user_namespace_or_not_at_all():

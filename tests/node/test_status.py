@@ -81,7 +81,7 @@ def test_a_running_pod():
         ],
         'containerStatuses': [{
             'name': 'c', 'state': {'running': {'startedAt': '2026-01-02T03:04:00Z'}}, 'lastState': {}, 'ready': True,
-            'restartCount': 0, 'image': 'i', 'imageID': '', 'started': True, 'containerID': f'netkube://{running().id}',
+            'restartCount': 0, 'image': 'i', 'imageID': 'machine:///', 'started': True, 'containerID': f'netkube://{running().id}',
             'resources': {},
         }],
     }  # fmt: skip

@@ -45,6 +45,19 @@ async def test_runs_as_user_and_groups(pods: Pods) -> None:
     )
 
 
+async def test_a_users_groups_of_etc_group_are_merged_unless_the_policy_is_strict(pods: Pods) -> None:
+    users, groups = 'root:x:0:0::/:/bin/sh\nroo:x:1234:7::/:/bin/sh\n', 'no line\na:x:41:ro,roo\nb:x:42:rooo\n'
+    files = {'passwd': users, 'group': groups}
+    for name, text in files.items():
+        (pods.folder / name).write_text(text)
+    mounts = tuple(Mount(str(pods.folder / name), f'/etc/{name}') for name in files)
+    for policy, expected in (('merge', [7, 41, 9]), ('strict', [7, 9])):
+        asked = {'user': 1234, 'supplemental_groups': (9,), 'supplemental_groups_policy': policy, 'mounts': mounts}
+        status = await pods.run('sh', '-c', 'id -G', **asked)
+        assert {int(group) for group in pods.output(status.id).split()} == set(expected)
+        assert list(status.user) == [1234, 7, *expected]
+
+
 async def test_a_user_of_etc_passwd_has_its_group_and_home(pods: Pods) -> None:
     assert await pods.sh('id -u; id -g; echo $HOME', user=2) == '2\n2\n/bin\n'
 

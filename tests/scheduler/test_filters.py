@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from netkube.api.meta import Object
+from netkube.api.podresources import pod_requests
 from netkube.scheduler.filters import Candidate, Refusal, check, failure_message
 from netkube.scheduler.nodeaffinity import matches_required
 from netkube.scheduler.nodes import Load, parse_node
-from netkube.scheduler.requests import parse_demand, pod_requests
+from netkube.scheduler.requests import parse_demand
 from netkube.scheduler.scores import best
 
 GI = 1024**3

@@ -8,12 +8,14 @@ from typing import Any
 from netkube.api.defaults.images import pull_policy
 from netkube.api.defaults.volumes import default_volume
 from netkube.api.meta import Object
+from netkube.api.podresources import aggregate_quantities
 
 _POD_SPEC = {
     'restartPolicy': 'Always', 'dnsPolicy': 'ClusterFirst', 'schedulerName': 'default-scheduler',
     'terminationGracePeriodSeconds': 30,
 }  # fmt: skip
 _PROBE = {'timeoutSeconds': 1, 'periodSeconds': 10, 'successThreshold': 1, 'failureThreshold': 3}
+_POD_LEVEL = ('cpu', 'memory')  # of what a Pod's own resources can be about, what may be overcommitted
 _PROBES = ('livenessProbe', 'readinessProbe', 'startupProbe')
 
 
@@ -116,8 +118,13 @@ def _default_requests(resources: dict[str, Any]) -> None:
 
 
 def _default_pod_requests(spec: dict[str, Any]) -> None:
-    """Pod-level requests default to the Pod's limits, for resources no container requests more of."""
-    _default_requests(spec['resources'])
+    """What the Pod does not request itself is its containers' requests together, else its own limit."""
+    own = spec['resources']
+    requests = {name: amount for name, amount in aggregate_quantities(spec).items() if name in _POD_LEVEL}
+    requests |= own.get('requests') or {}
+    if requests:
+        own['requests'] = requests
+    _default_requests(own)
 
 
 def _default_host_ports(spec: dict[str, Any]) -> None:

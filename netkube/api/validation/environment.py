@@ -9,7 +9,7 @@ from netkube.api.errors import FieldError
 from netkube.api.fielderrors import invalid, invalid_each, not_supported, required
 from netkube.api.names import is_config_key, is_env_name, is_qualified_name, without_trailing_dash
 from netkube.api.quantity import parse_quantity
-from netkube.api.validation.values import dns_subdomain
+from netkube.api.validation.values import dns_label, dns_subdomain, unreserved_path
 
 _ENV_FIELDS = (
     'metadata.name', 'metadata.namespace', 'metadata.uid', 'spec.nodeName', 'spec.serviceAccountName',
@@ -24,7 +24,7 @@ _RESOURCES = (
 )  # fmt: skip
 _HUGE_PAGES = ('limits.hugepages-', 'requests.hugepages-')
 _BYTE_DIVISORS = ('1', '1k', '1M', '1G', '1T', '1P', '1E', '1Ki', '1Mi', '1Gi', '1Ti', '1Pi', '1Ei')
-_SOURCES = ('fieldRef', 'resourceFieldRef', 'configMapKeyRef', 'secretKeyRef')
+_SOURCES = ('fieldRef', 'resourceFieldRef', 'configMapKeyRef', 'secretKeyRef', 'fileKeyRef')
 
 
 def validate_env(variables: Sequence[dict[str, Any]], path: str) -> Iterator[FieldError]:
@@ -41,7 +41,7 @@ def _validate_value_from(variable: dict[str, Any], path: str) -> Iterator[FieldE
     given = [kind for kind in _SOURCES if kind in source]
     for kind in given:
         yield from _validate_source(kind, source[kind], f'{path}.{kind}')
-    if not given and 'fileKeyRef' not in source:
+    if not given:
         kinds = 'must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`'
         yield invalid(path, '', kinds)
     elif variable.get('value'):
@@ -55,6 +55,8 @@ def _validate_source(kind: str, source: dict[str, Any], path: str) -> Iterator[F
         yield from validate_field_ref(source, _ENV_FIELDS, path)
     elif kind == 'resourceFieldRef':
         yield from validate_resource_field_ref(source, path, in_volume=False)
+    elif kind == 'fileKeyRef':
+        yield from _validate_file_key(source, path)
     else:
         yield from _validate_key_selector(source, path)
 
@@ -105,6 +107,13 @@ def _validate_divisor(resource: str, divisor: str, path: str) -> Iterator[FieldE
         named = 'memory' if what == 'memory' else 'local ephemeral storage'
         message = f"only divisor's values {', '.join(_BYTE_DIVISORS)} are supported with the {named} resource"
         yield invalid(f'{path}.divisor', resource, message)
+
+
+def _validate_file_key(source: dict[str, Any], path: str) -> Iterator[FieldError]:
+    key, file, volume = source.get('key', ''), source.get('path', ''), source.get('volumeName', '')
+    yield from invalid_each(f'{path}.key', key, is_env_name(key)) if key else [required(f'{path}.key')]
+    yield from dns_label(volume, f'{path}.volumeName') if volume else [required(f'{path}.volumeName')]
+    yield from unreserved_path(file, f'{path}.path') if file else [required(f'{path}.path')]
 
 
 def _validate_key_selector(source: dict[str, Any], path: str) -> Iterator[FieldError]:

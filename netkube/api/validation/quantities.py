@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any
 
 from netkube.api.errors import FieldError
-from netkube.api.fielderrors import invalid, invalid_each, required
+from netkube.api.fielderrors import forbidden, invalid, invalid_each, not_supported, required
 from netkube.api.names import is_qualified_name
+from netkube.api.podresources import aggregate_quantities
 from netkube.api.quantity import parse_quantity
 from netkube.api.validation.values import NOT_NEGATIVE
 
 _CONTAINER_RESOURCES = ('cpu', 'memory', 'ephemeral-storage')
+_POD_RESOURCES = ('cpu', 'memory')
 _HUGE_PAGES = 'hugepages-'
 _INTEGER_RESOURCES = ('pods', 'services', 'configmaps', 'secrets')
 
@@ -69,21 +70,27 @@ def _validate_request(name: str, quantity: str, limits: dict[str, str], path: st
 
 
 def validate_pod_resources(spec: dict[str, Any], path: str) -> Iterator[FieldError]:
-    """Pod-level resources: they must hold what the containers ask for."""
+    """Pod-level resources: of cpu, memory and huge pages; they must hold what the containers ask for (KEP-2837)."""
     resources = spec.get('resources')
     if not resources:
         return
-    yield from validate_resource_requirements(resources, path)
-    requests = resources.get('requests') or {}
-    for name, total in _total_requests(spec).items():
-        if total > parse_quantity(requests.get(name, '0')):
-            message = f'must be greater than or equal to aggregate container requests of {total.normalize():f}'
-            yield invalid(f'{path}.requests[{name}]', requests.get(name, '0'), message)
-
-
-def _total_requests(spec: dict[str, Any]) -> dict[str, Decimal]:
-    totals: dict[str, Decimal] = {}
-    for container in spec.get('containers') or ():
-        for name, quantity in (container.get('resources', {}).get('requests') or {}).items():
-            totals[name] = totals.get(name, Decimal(0)) + parse_quantity(quantity)
-    return totals
+    if resources.get('claims'):
+        yield forbidden(f'{path}.claims', 'claims cannot be set for Resources at pod-level')
+    known: dict[str, dict[str, str]] = {'limits': {}, 'requests': {}}
+    for kind, supported in known.items():
+        for name, quantity in (resources.get(kind) or {}).items():
+            if name in _POD_RESOURCES or name.startswith(_HUGE_PAGES):
+                supported[name] = quantity
+            else:
+                yield not_supported(f'{path}.{kind}[{name}]', name, _POD_RESOURCES)
+    yield from validate_resource_requirements(known, path)
+    requests, limits = known['requests'], known['limits']
+    for name, total in aggregate_quantities(spec).items():
+        if name in requests and parse_quantity(total) > parse_quantity(requests[name]):
+            message = f'must be greater than or equal to aggregate container requests of {total}'
+            yield invalid(f'{path}.requests[{name}]', requests[name], message)
+    for index, container in enumerate(spec.get('containers') or ()):
+        for name, limit in (container.get('resources', {}).get('limits') or {}).items():
+            if name in limits and parse_quantity(limit) > parse_quantity(limits[name]):
+                message = f'must be less than or equal to pod limits of {limits[name]}'
+                yield invalid(f'{path}.containers[{index}][{name}].limits', limit, message)
