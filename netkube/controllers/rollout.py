@@ -146,7 +146,8 @@ def _plan_old_down(strategy: Strategy, new: Size, old: Sequence[Size]) -> list[S
         return []
     unhealthy = _shrink(oldest_first, room, lambda size: size.replicas - size.available)
     left = [replace(size, replicas=unhealthy.get(size.name, size.replicas)) for size in oldest_first]
-    spare = new.available + sum(size.available for size in left) - strategy.min_available
+    # A status may be older than the spec: what was scaled away is about to go, though it still counts as available.
+    spare = new.available + sum(min(size.available, size.replicas) for size in left) - strategy.min_available
     healthy = _shrink(left, spare, lambda size: size.replicas)
     return [Scaling(name, replicas) for plan in (unhealthy, healthy) for name, replicas in plan.items()]
 

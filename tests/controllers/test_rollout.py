@@ -63,6 +63,8 @@ def test_strategy(replicas: int, rolling: dict | None, surge: int, unavailable: 
         (0, 1, size('new2', 0), [size('old1', 2)], [Scaling('new2', 1)]),
         # unhealthy Pods of old ReplicaSets go first, oldest first, and do not count as available
         (0, 1, size('new3', 0), [size('old1', 2, 0), size('old2', 1)], [Scaling('old1', 1)]),
+        # an old one that has not shrunk yet has no more available Pods than it shall keep
+        (1, 1, size('new2', 2, 1), [size('old1', 2, 3)], [Scaling('old1', 1)]),
         # complete
         (1, 1, size('new2', 3), [size('old1', 0)], []),
         # the new one was too large
