@@ -57,7 +57,6 @@ async def test_a_read_only_root(pods: Pods) -> None:
     assert await pods.sh(script, read_only_root=True) == 'no\nyes\n'
 
 
-@pytest.mark.vm
 async def test_volumes_are_the_machines_directories(pods: Pods, tmp_path: Path) -> None:
     (tmp_path / 'read').mkdir()
     (tmp_path / 'write').mkdir()
@@ -126,7 +125,6 @@ def other_file_system(tmp_path: Path) -> Iterator[Path]:
     mount_point.rmdir()
 
 
-@pytest.mark.vm
 async def test_other_file_systems_are_seen_and_written_privately_too(pods: Pods, other_file_system: Path) -> None:
     script = f'cat {other_file_system}/file; echo mine > {other_file_system}/file; cat {other_file_system}/file'
     assert await pods.sh(script) == 'theirs\nmine\n'
