@@ -45,6 +45,7 @@ async def test_a_command_beside_it_counts(pods: Pods) -> None:
     assert (code, stdout) == (137, b'')
 
 
+@pytest.mark.vm
 async def test_cpu_time_is_rationed(pods: Pods) -> None:
     """5 ms in every 100: who spins is throttled."""
     spin = (

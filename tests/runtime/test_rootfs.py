@@ -125,6 +125,7 @@ def other_file_system(tmp_path: Path) -> Iterator[Path]:
     mount_point.rmdir()
 
 
+@pytest.mark.vm
 async def test_other_file_systems_are_seen_and_written_privately_too(pods: Pods, other_file_system: Path) -> None:
     script = f'cat {other_file_system}/file; echo mine > {other_file_system}/file; cat {other_file_system}/file'
     assert await pods.sh(script) == 'theirs\nmine\n'
