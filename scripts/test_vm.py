@@ -37,7 +37,7 @@ MINUTES = int(os.environ.get('NETKUBE_VM_MINUTES', '45'))
 EMULATED = ('-accel', 'tcg,thread=multi,tb-size=1024', '-cpu', 'Nehalem')
 SIMPLER = (
     'mitigations=off', 'nokaslr', 'init_on_alloc=0', 'audit=0', 'apparmor=0',
-    'tsc=reliable', 'clocksource=tsc', 'no_timer_check',
+    'tsc=unstable',  # on a busy machine its speed is measured wrong, and clocks run five times as fast
 )  # fmt: skip
 
 

@@ -1,11 +1,10 @@
-"""One cluster from ``up`` to ``down``, in one go: what is run on other kernels, too (scripts/test-vm)."""
+"""One cluster from ``up`` to ``down``, in one go: what is worth running on another kernel (scripts/test-vm)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from cluster.machinestate import cgroups, machine_state, marked, processes
 
@@ -31,7 +30,6 @@ spec:
   podSelector: {matchLabels: {role: backend}}
   ingress: [{from: [{podSelector: {matchLabels: {role: frontend}}}], ports: [{port: 80}]}]
 """
-pytestmark = pytest.mark.vm
 
 
 def kangaroo() -> list[Any]:

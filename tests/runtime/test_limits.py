@@ -11,7 +11,6 @@ from netkube.runtime.cri import ContainerStatus
 from netkube.runtime.cri import LinuxContainerResources as Resources
 from netkube.runtime.limits import find_controllers
 
-pytestmark = pytest.mark.vm
 EAT = 'x = bytearray(); [x.extend(bytes(1 << 20)) for _ in range(300)]; print("full")'
 
 
@@ -22,6 +21,7 @@ async def controllers(pods: Pods) -> None:
         pytest.skip(f'this machine has no cgroup controller {missing}')
 
 
+@pytest.mark.vm
 async def test_too_much_memory_is_an_oom_kill(pods: Pods) -> None:
     limits = Resources(memory_limit=64 << 20)
     status = await pods.run('python3', '-c', EAT, resources=limits)
@@ -32,17 +32,20 @@ async def test_too_much_memory_is_an_oom_kill(pods: Pods) -> None:
     assert (status.exit_code, status.reason) == (0, 'Completed')
 
 
+@pytest.mark.vm
 async def test_an_exit_of_its_own_is_no_oom_kill(pods: Pods) -> None:
     status = await pods.run('sh', '-c', 'exit 137', resources=Resources(memory_limit=64 << 20))
     assert (status.exit_code, status.reason) == (137, 'Error')
 
 
+@pytest.mark.vm
 async def test_a_command_beside_it_counts(pods: Pods) -> None:
     started = await pods.start('sleep', '1000', resources=Resources(memory_limit=64 << 20))
     code, stdout, _ = await pods.client.exec_sync(started.id, ['python3', '-c', EAT])
     assert (code, stdout) == (137, b'')
 
 
+@pytest.mark.vm
 async def test_cpu_time_is_rationed(pods: Pods) -> None:
     """5 ms in every 100: who spins is throttled."""
     spin = (
@@ -53,6 +56,7 @@ async def test_cpu_time_is_rationed(pods: Pods) -> None:
     assert used < 0.4
 
 
+@pytest.mark.vm
 async def test_a_fork_bomb_ends_at_its_limit(pods: Pods) -> None:
     script = 'import os, signal\nfor n in range(50): os.fork() or signal.pause()'
     status = await pods.run('python3', '-c', f'{script}', resources=Resources(pids_limit=20))
@@ -60,6 +64,7 @@ async def test_a_fork_bomb_ends_at_its_limit(pods: Pods) -> None:
     assert 'BlockingIOError' in pods.output(status.id)
 
 
+@pytest.mark.vm
 async def test_nothing_is_left_behind(pods: Pods) -> None:
     limits = Resources(cpu_quota=50_000, memory_limit=64 << 20, pids_limit=50)
     first, second = [await pods.start('sleep', '1000', resources=limits) for _ in range(2)]

@@ -57,7 +57,6 @@ async def test_a_read_only_root(pods: Pods) -> None:
     assert await pods.sh(script, read_only_root=True) == 'no\nyes\n'
 
 
-@pytest.mark.vm
 async def test_volumes_are_the_machines_directories(pods: Pods, tmp_path: Path) -> None:
     (tmp_path / 'read').mkdir()
     (tmp_path / 'write').mkdir()

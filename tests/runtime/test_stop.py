@@ -99,7 +99,6 @@ async def test_a_stopped_sandbox_takes_no_more_containers(pods: Pods) -> None:
     assert (sandbox.id, sandbox.state) == ('pod', 'notready')
 
 
-@pytest.mark.vm
 async def test_removing_a_sandbox_removes_all_of_it(pods: Pods) -> None:
     netns = Path('/run/netns') / f'{pods.server.name}-pod'
     started = await pods.start('sleep', '1000')
