@@ -161,7 +161,10 @@ class Store:
 
     def unwatch(self, watch: Watch) -> None:
         watch.close()
-        self._watches[_collection(watch.prefix)].remove(watch)
+        collection = _collection(watch.prefix)
+        self._watches[collection].remove(watch)
+        if not self._watches[collection]:
+            del self._watches[collection]
 
     def compact(self, revision: int) -> None:
         """Forget the history up to and including ``revision``: watches from before it are Compacted."""

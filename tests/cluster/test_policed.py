@@ -46,7 +46,7 @@ async def test_policies_come_first_and_a_new_daemon_knows_who_is_plugged(
 
     monkeypatch.setattr(NodeNetwork, 'start', start)
     monkeypatch.setattr(NodeNetwork, 'plug', plug)
-    config = cast(Any, type('Config', (), {'netns': netns}))
+    config = cast(Any, type('Config', (), {'netns': netns, 'plans': ()}))
     network = PolicedNetwork(config, cast(NetworkPolicyAgent, Policies(told)))
     await network.start()
     await network.plug('two', 'pod-two', IPv4Address('10.244.0.9'))
