@@ -17,7 +17,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from netkube.api.meta import key_of
+from netkube.api.errors import ApiError
+from netkube.api.meta import Key, key_of
 from netkube.api.resources import DEPLOYMENTS, PODS, SERVICES
 from netkube.client.http import Endpoint, HttpClient
 from netkube.client.interface import WatchEvent
@@ -192,16 +193,23 @@ async def begin_many(client: HttpClient, container: Object, count: int = PODS_AT
 
 async def end_many(client: HttpClient) -> None:
     """A Pod is deleted when its processes, namespace and files have gone."""
-    found = await client.list(PODS, 'default')
-    left = {key_of(pod) for pod in found.items}
-
-    def are_gone(type: str, pod: Object) -> bool:
-        if type == 'DELETED':
-            left.discard(key_of(pod))
-        return not left
-
     await client.delete(DEPLOYMENTS, 'default', 'many', propagation_policy='Foreground')
-    await wait_for(client.watch(PODS, 'default', resource_version=found.resource_version), are_gone)
+    while found := (await client.list(PODS, 'default')):
+        left = {key_of(pod) for pod in found.items}
+        if not left:
+            return
+        events = client.watch(PODS, 'default', resource_version=found.resource_version)
+        try:
+            await wait_for(events, lambda type, pod, left=left: _is_last(type, pod, left))
+        except ApiError as error:
+            if error.code != 410:  # more has changed since than is remembered
+                raise
+
+
+def _is_last(type: str, pod: Object, left: set[Key]) -> bool:
+    if type == 'DELETED':
+        left.discard(key_of(pod))
+    return not left
 
 
 async def wait_for(events: AsyncIterator[WatchEvent], condition: Callable[[str, Object], bool]) -> None:
