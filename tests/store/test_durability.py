@@ -7,28 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from running_store import running
 
 from netkube.store import store as store_module
 from netkube.store.log import Log
 from netkube.store.store import Failed, NoSpace, Store
-
-
-@asynccontextmanager
-async def running(path: Path) -> AsyncIterator[Store]:
-    store = Store(path)
-    task = asyncio.create_task(store.run())
-    try:
-        yield store
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        store.close()
 
 
 async def test_the_state_comes_back_and_no_revision_is_used_twice(tmp_path: Path) -> None:

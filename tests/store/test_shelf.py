@@ -6,13 +6,12 @@ import asyncio
 import gc
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running_store import running
 
 from netkube.store import shelf
 from netkube.store.store import KeyExists, Store
@@ -21,19 +20,6 @@ from netkube.store.watch import Entry
 SHELVED = 'events/'
 KEYS = ['events.k8s/a', 'events/a/x', 'events/a/y', 'events/b/x', 'events0', 'pods/a/x']
 PREFIXES = ['', 'e', 'events/', 'events/a/', 'events/c/', 'pods/']
-
-
-@asynccontextmanager
-async def running(path: Path) -> AsyncIterator[Store]:
-    store = Store(path, SHELVED)
-    task = asyncio.create_task(store.run())
-    try:
-        yield store
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        store.close()
 
 
 def content(store: Store, prefix: str) -> list[tuple[str, int, bytes]]:
@@ -66,7 +52,7 @@ def test_any_changes_are_read_as_from_memory(steps: list[tuple[str, str]]) -> No
     async def body() -> None:
         with tempfile.TemporaryDirectory() as folder:
             in_memory = Store()
-            async with running(Path(folder) / 'db') as shelved:
+            async with running(Path(folder) / 'db', SHELVED) as shelved:
                 for step in steps:
                     if step[0] == 'commit':
                         await shelved.durable(shelved.revision)
@@ -75,14 +61,14 @@ def test_any_changes_are_read_as_from_memory(steps: list[tuple[str, str]]) -> No
                         change(shelved, step)
                         change(in_memory, step)
                     assert_alike(shelved, in_memory)
-            async with running(Path(folder) / 'db') as again:
+            async with running(Path(folder) / 'db', SHELVED) as again:
                 assert_alike(again, in_memory)
 
     asyncio.run(body())
 
 
 async def test_nothing_of_it_stays_in_memory(tmp_path: Path) -> None:
-    async with running(tmp_path / 'db') as store:
+    async with running(tmp_path / 'db', SHELVED) as store:
         for number in range(100):
             store.create(f'events/a/{number}', b'text')
             store.create(f'pods/a/{number}', b'text')
@@ -96,7 +82,7 @@ async def test_nothing_of_it_stays_in_memory(tmp_path: Path) -> None:
 
 async def test_more_than_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shelf, 'PAGE', 7)
-    async with running(tmp_path / 'db') as store:
+    async with running(tmp_path / 'db', SHELVED) as store:
         keys = [f'events/a/{number:03}' for number in range(50)]
         for key in keys[::2]:
             store.create(key, b'')
@@ -107,7 +93,7 @@ async def test_more_than_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_by_age_the_longest_unchanged_come_first(tmp_path: Path) -> None:
-    async with running(tmp_path / 'db') as store:
+    async with running(tmp_path / 'db', SHELVED) as store:
         for store_, durable in ((store, True), (Store(), False)):
             first = store_.create('events/z', b'')
             for key in ('pods/x', 'events/a', 'events/m'):
@@ -120,7 +106,7 @@ async def test_by_age_the_longest_unchanged_come_first(tmp_path: Path) -> None:
 
 
 async def test_a_key_is_created_once(tmp_path: Path) -> None:
-    async with running(tmp_path / 'db') as store:
+    async with running(tmp_path / 'db', SHELVED) as store:
         entry = store.create('events/a', b'')
         with pytest.raises(KeyExists):
             store.create('events/a', b'')
@@ -131,7 +117,7 @@ async def test_a_key_is_created_once(tmp_path: Path) -> None:
 
 async def test_readers_do_not_hold_up_checkpoints(tmp_path: Path) -> None:
     """The write-ahead log is begun anew when it has been copied; a reader that stays would let it grow for ever."""
-    async with running(tmp_path / 'db') as store:
+    async with running(tmp_path / 'db', SHELVED) as store:
         for number in range(3000):
             store.create(f'events/{number}', b'x' * 2000)
             if number % 10 == 0:
